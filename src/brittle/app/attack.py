@@ -1,0 +1,144 @@
+"""`brittle.attack`: one call from a model and a batch to judged adversarial examples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ..core.checks import check_inputs, check_labels, check_outputs
+from ..core.goal import Classify
+from ..core.problem import Attack, Threat
+from ..core.trial import attempt
+from ..core.victim import Victim, as_victim, refuse_training_mode
+from ..errors import InputError
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What an attack did to B samples, measured by the judge. All but x_adv have shape (B,)."""
+
+    x_adv: Tensor  # (B, *S), the dtype and device of x
+    success: Tensor  # bool: the goal is reached and the point is feasible
+    feasible: Tensor  # bool: inside the threat and the bounds
+    size: Tensor  # float64, in the threat's norm
+    margin: Tensor  # the goal's margin, > 0 is won
+    predicted: Tensor  # int64 class at x_adv
+    confidence: Tensor  # softmax probability of `predicted`
+    clean_correct: Tensor  # bool: x itself is classified as its label
+    forwards: Tensor  # int64, charged to each sample
+    backwards: Tensor  # int64
+
+    @property
+    def robust_accuracy(self) -> float:
+        """Share of samples that are right before the attack and not won by it."""
+        return float((self.clean_correct & ~self.success).double().mean())
+
+    def __repr__(self) -> str:
+        won, count = int(self.success.sum()), len(self.success)
+        return (
+            f"Outcome({won} of {count} won, robust accuracy {self.robust_accuracy:.1%}, a sample: "
+            f"{self.forwards.double().mean():.1f} forwards, {self.backwards.double().mean():.1f} backwards)"
+        )
+
+
+def attack(
+    attack: Attack,
+    model: Victim | nn.Module | Callable[[Tensor], Tensor],
+    x: Tensor,
+    labels: Tensor,
+    threat: Threat,
+    *,
+    targets: Tensor | int | None = None,
+    confidence: float | None = None,
+    bounds: tuple[float, float] = (0.0, 1.0),
+    seed: int = 0,
+    ids: Tensor | None = None,
+    batch_size: int | None = None,
+    device: torch.device | str | None = None,
+) -> Outcome:
+    """Attack `model` on x (B, *S) with true labels (B,).
+
+    targets: class each sample must be taken for, (B,) or one for all; None: any class but the label. confidence: softmax probability, in
+    (0, 1), that the wrong class must reach. bounds: the model's input range. seed, ids: the random numbers of a sample depend on these
+    alone (ids default to 0..B-1). batch_size: rows at a time. device: where to compute; the model itself is never moved.
+    Raises InputError, with one sentence, for anything that would make the numbers wrong. The model comes back as it was.
+    """
+    victim = as_victim(model, bounds, device)
+    if victim.module is not None:
+        refuse_training_mode(victim.module)
+    check_inputs(x, victim)
+    if confidence is not None and not 0 < confidence < 1:
+        raise InputError(f"confidence={confidence:g} is not a probability; give a number between 0 and 1")
+    if isinstance(targets, int):
+        targets = torch.full((len(x),), targets)
+    ids = torch.arange(len(x)) if ids is None else ids.cpu()
+    size = batch_size or max(len(x), 1)
+    if size < 1:
+        raise InputError(f"batch_size={batch_size} is not a size; give 1 or more")
+    with victim.undisturbed(seed):
+        parts = [
+            _attack_batch(
+                attack,
+                victim,
+                x[start : start + size],
+                labels[start : start + size],
+                None if targets is None else targets[start : start + size],
+                confidence,
+                threat,
+                ids[start : start + size],
+                seed,
+            )
+            for start in range(0, max(len(x), 1), size)
+        ]
+    if len(parts) == 1:
+        return parts[0]
+    return Outcome(**{name: torch.cat([getattr(part, name) for part in parts]) for name in Outcome.__dataclass_fields__})
+
+
+def _attack_batch(
+    attack: Attack,
+    victim: Victim,
+    x: Tensor,
+    labels: Tensor,
+    targets: Tensor | None,
+    confidence: float | None,
+    threat: Threat,
+    ids: Tensor,
+    seed: int,
+) -> Outcome:
+    home, device = x.device, victim.device
+    x = x.detach().to(device).clamp(victim.lower, victim.upper)
+    with torch.no_grad():
+        outputs = check_outputs(victim(x), len(x))
+    classes = outputs.shape[1]
+    check_labels(labels, len(x), classes)
+    labels = labels.to(device).long()
+    if targets is not None:
+        check_labels(targets, len(x), classes, "targets")
+        targets = targets.to(device).long()
+        if bool((targets == labels).any()):
+            raise InputError(
+                f"target {int(targets[targets == labels][0])} is the true label of a sample; choose another class"
+            )
+    trial = attempt(attack, victim, threat, x, Classify(labels, targets, confidence), ids.to(device), seed)
+    correct, verdict = Classify(labels).margin(outputs) < 0, trial.verdict
+    return Outcome(
+        *(
+            value.to(home)
+            for value in (
+                trial.x_adv,
+                verdict.success,
+                verdict.feasible,
+                verdict.size,
+                verdict.margin,
+                verdict.predicted,
+                verdict.confidence,
+                correct,
+                trial.forwards,
+                trial.backwards,
+            )
+        )
+    )

@@ -1,0 +1,128 @@
+"""The one gradient loop. FGSM, I-FGSM, PGD, MI-FGSM and NI-FGSM are settings of it: see recipes.py."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from ..core.incumbent import Incumbent
+from ..core.losses import find_loss
+from ..core.oracle import Access
+from ..core.problem import Problem
+from ..errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class GradientAscent:
+    """Repeat: step where the loss rises most in the threat's norm, project back onto region and box.
+
+    x_{t+1} = project(x_t + step * ascend(g_t)), g_t the gradient of the loss at x_t (Madry et al., ICLR 2018, arXiv:1706.06083,
+    equation 2.2). With `momentum` mu, g_t is replaced by m_t = mu * m_{t-1} + g_t / mean|g_t| (Dong et al., CVPR 2018, arXiv:1710.06081,
+    equation 6; the paper writes the L1 norm, its code the mean: only `nesterov` can tell them apart). With `nesterov`, the gradient is taken
+    at the look-ahead x_t + step * mu * m_{t-1} (Lin et al., ICLR 2020, arXiv:1908.06281, equation 6; deviation: projected first, so
+    the victim is never asked outside its bounds).
+
+    Cost: 1 forward and 1 backward a step and draw, and 1 forward more for keep="best", which must see its last point.
+    """
+
+    steps: int
+    step_size: float | None = None  # input units; None: `reach` * radius / steps
+    reach: float = 1.0  # how many radii all steps together can cover
+    start: Literal["clean", "random"] = "clean"
+    loss: str = "cross_entropy"
+    momentum: float = 0.0
+    nesterov: bool = False
+    draws: int = 1  # gradients averaged a step, for victims that answer at random
+    keep: Literal["best", "last"] = "last"  # the point of the highest goal margin seen, or the last
+    stop: bool = False  # a sample that is won leaves; looked at after steps 1, 2, 3, 4, 6, 8, 12, 16, ...
+
+    access: ClassVar[Access] = Access.GRADIENT
+    minimises: ClassVar[bool] = False
+    paper: ClassVar[str] = "Madry et al. 2018, arXiv:1706.06083"
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise InputError(f"steps={self.steps} would do nothing; give 1 or more")
+        if self.draws < 1:
+            raise InputError(f"draws={self.draws} would ask nothing; give 1 or more")
+        if self.step_size is not None and not self.step_size > 0:
+            raise InputError(f"step_size={self.step_size:g} goes nowhere; give a positive length, or leave it out")
+        for name, accepted in (("start", ("clean", "random")), ("keep", ("best", "last"))):
+            if getattr(self, name) not in accepted:
+                raise InputError(f"{name}={getattr(self, name)!r} is not one of {', '.join(accepted)}")
+        find_loss(self.loss)
+
+    def __call__(self, problem: Problem) -> Tensor:  # (B, *S)
+        loss, region = find_loss(self.loss), problem.region
+        if self.step_size is None:
+            step = region.radius * (self.reach / self.steps)
+        else:
+            step = torch.full_like(region.radius, self.step_size)
+        point = region.random(problem.streams) if self.start == "random" else region.x
+        best = Incumbent.at(region.x) if self.keep == "best" else None
+        result, momentum, rows = region.x.clone() if self.stop else None, None, None
+        for taken in range(self.steps):
+            asked = self._lookahead(problem, point, momentum, step)
+            margin, grad = self._query(problem, asked, loss)
+            if best is not None:
+                best.offer(asked, margin, rows)
+            if result is not None and _looks(taken):
+                won = margin > 0
+                if bool(won.any()):
+                    rows = rows if rows is not None else torch.arange(len(won), device=won.device)
+                    result[rows[won]] = asked[won]
+                    stay = (~won).nonzero().squeeze(1)
+                    if not len(stay):
+                        return best.point if best is not None else result
+                    problem, rows, step, point, grad = problem.select(stay), rows[stay], step[stay], point[stay], grad[stay]
+                    momentum = momentum[stay] if momentum is not None else None
+            if self.momentum:
+                momentum = _accumulate(momentum, grad, self.momentum)
+                grad = momentum
+            point = problem.region.project(problem.region.ascend(point, grad, step))
+        if best is not None:
+            with torch.no_grad():
+                best.offer(point, problem.goal.margin(problem.oracle(point)), rows)
+            return best.point
+        if result is None or rows is None:
+            return point
+        result[rows] = point
+        return result
+
+    def _query(self, problem: Problem, point: Tensor, loss: object) -> tuple[Tensor, Tensor]:
+        """Goal margin (B,) and gradient (B, *S) of the loss at the point, both averaged over the draws."""
+        margin = grad = None
+        for _ in range(self.draws):
+            asked = point.detach().requires_grad_()
+            with torch.enable_grad():
+                outputs = problem.oracle(asked)
+                total = loss(outputs, problem.goal).sum()  # type: ignore[operator]
+            (new,) = torch.autograd.grad(total, asked)
+            seen = problem.goal.margin(outputs.detach())
+            grad = new if grad is None else grad + new
+            margin = seen if margin is None else margin + seen
+        assert margin is not None
+        assert grad is not None
+        return margin / self.draws, grad
+
+    def _lookahead(self, problem: Problem, point: Tensor, momentum: Tensor | None, step: Tensor) -> Tensor:
+        if not self.nesterov or momentum is None:
+            return point
+        ahead = step.view(-1, *(1,) * (point.ndim - 1)) * self.momentum * momentum
+        return problem.region.project(point + ahead)
+
+
+def _looks(taken: int) -> bool:
+    """Whether to look for won samples after this many steps: 0 to 4, then 6, 8, 12, 16, 24, ... so that a look is rare but no sample
+    stays for more than half of what it has run. The same for every sample, whoever is beside it."""
+    power = 1 << max(taken.bit_length() - 1, 0)
+    return taken < 4 or taken in (power, power * 3 // 2)
+
+
+def _accumulate(momentum: Tensor | None, grad: Tensor, decay: float) -> Tensor:
+    scale = grad.flatten(1).abs().mean(1).clamp_min(torch.finfo(grad.dtype).tiny)
+    grad = grad / scale.view(-1, *(1,) * (grad.ndim - 1))
+    return grad if momentum is None else decay * momentum + grad

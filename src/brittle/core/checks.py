@@ -1,0 +1,90 @@
+"""What is checked once, before anything runs, each failure with a sentence that tells the mend."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import InputError
+from .victim import Victim
+
+
+def check_inputs(x: Tensor, victim: Victim) -> None:
+    """x is a floating batch (B, ...), finite, inside the victim's bounds (up to a millionth of their range)."""
+    if not isinstance(x, Tensor):
+        raise InputError(f"the inputs are a {type(x).__name__}; give a float tensor of shape (batch, ...)")
+    if not x.is_floating_point():
+        raise InputError(f"the inputs are {x.dtype}; give floats, for images x.float() / 255")
+    if x.ndim < 2:
+        raise InputError(f"the inputs have shape {tuple(x.shape)}; the first axis must be the batch: try x[None]")
+    if x.numel() == 0:
+        return
+    low, high = float(x.min()), float(x.max())
+    slack = 1e-6 * (victim.upper - victim.lower)
+    if not (low >= victim.lower - slack and high <= victim.upper + slack):
+        if low != low or high != high:
+            raise InputError("the inputs contain NaN; every value must lie inside the bounds")
+        raise InputError(
+            f"the inputs span [{low:.4g}, {high:.4g}], outside bounds=({victim.lower:g}, {victim.upper:g}); "
+            "scale them, or pass bounds=(lowest, highest) of the model's input (normalisation belongs inside the model)"
+        )
+
+
+def check_labels(labels: Tensor, count: int, classes: int, what: str = "labels") -> None:
+    """labels are integers (B,) in [0, classes)."""
+    if not isinstance(labels, Tensor) or labels.is_floating_point() or labels.dtype in (torch.bool, torch.complex64):
+        kind = labels.dtype if isinstance(labels, Tensor) else type(labels).__name__
+        raise InputError(f"the {what} are {kind}; give class indices as an integer tensor, such as {what}.long()")
+    if labels.shape != (count,):
+        raise InputError(f"the {what} have shape {tuple(labels.shape)}, the inputs need ({count},): one class index each")
+    if count and (int(labels.min()) < 0 or int(labels.max()) >= classes):
+        wrong = int(labels.min()) if int(labels.min()) < 0 else int(labels.max())
+        raise InputError(f"{what[:-1]} {wrong} is out of range: the model has {classes} classes, 0 to {classes - 1}")
+
+
+def check_outputs(outputs: Any, count: int) -> Tensor:
+    """Outputs are finite logits (B, C), C > 1, and not probabilities."""
+    if not isinstance(outputs, Tensor):
+        raise InputError(f"the model returns a {type(outputs).__name__}, not a tensor of logits; {_unwrap(outputs)}")
+    if outputs.ndim != 2 or outputs.shape[0] != count:
+        raise InputError(
+            f"the model returns shape {tuple(outputs.shape)} for {count} inputs; "
+            f"it must be ({count}, classes): one row of logits an input"
+        )
+    if outputs.shape[1] < 2:
+        raise InputError(
+            "the model has one output; a classifier needs two or more classes: for a single logit s "
+            "return torch.cat([-s / 2, s / 2], dim=1)"
+        )
+    if not outputs.is_floating_point():
+        raise InputError(f"the model returns {outputs.dtype}; logits must be floats, not class indices")
+    check_finite(outputs, "clean inputs")
+    if count and bool((outputs >= 0).all()) and bool(((outputs.sum(1) - 1).abs() < 1e-3).all()):
+        raise InputError(
+            "the model returns probabilities (non-negative rows that sum to 1), which hide gradients; return the logits: "
+            "remove the last softmax, or wrap it as lambda x: model(x).clamp_min(1e-30).log()"
+        )
+    return outputs
+
+
+def check_finite(outputs: Tensor, where: str) -> None:
+    """No NaN, no infinity."""
+    bad = ~torch.isfinite(outputs).all(1)
+    if bool(bad.any()):
+        kind = "NaN" if bool(torch.isnan(outputs).any()) else "infinite"
+        raise InputError(
+            f"the model returns {kind} logits for {int(bad.sum())} of {len(outputs)} {where}; "
+            "no verdict is possible there: look for a division by zero, a log of zero or an overflow in the model"
+        )
+
+
+def _unwrap(outputs: Any) -> str:
+    if hasattr(outputs, "logits"):
+        return "wrap it as lambda x: model(x).logits"
+    if isinstance(outputs, dict):
+        return f"wrap it as lambda x: model(x)[{next(iter(outputs), 'logits')!r}]"
+    if isinstance(outputs, (tuple, list)):
+        return "wrap it as lambda x: model(x)[0]"
+    return "return the logits (batch, classes)"

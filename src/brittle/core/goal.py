@@ -1,0 +1,68 @@
+"""What the adversary wants, as a margin that is positive exactly when it has it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+Outputs = Float[Tensor, "b c"]
+Labels = Int[Tensor, " b"]
+PerSample = Float[Tensor, " b"]
+
+
+@dataclass(frozen=True, eq=False)
+class Classify:
+    """Any class but the label (`targets` None), or the target class.
+
+    labels, targets: (B,) int64. confidence: if given, the winning class must also have at least this softmax probability, in (0, 1).
+    A tie between logits is not won.
+    """
+
+    labels: Labels
+    targets: Labels | None = None
+    confidence: float | None = None
+
+    @property
+    def targeted(self) -> bool:
+        return self.targets is not None
+
+    def margin(self, outputs: Outputs) -> PerSample:
+        """> 0 exactly when won. In logits without `confidence`; with it, the log-odds above the wanted ones, or that if smaller."""
+        plain = margin(outputs, self)
+        if self.confidence is None:
+            return plain
+        wanted = math.log(self.confidence / (1 - self.confidence))
+        return torch.minimum(plain, self.log_odds(outputs) - wanted)
+
+    def log_odds(self, outputs: Outputs) -> PerSample:
+        """log p/(1-p) of the target, or of the likeliest class other than the label."""
+        if self.targets is not None:
+            winners = self.targets
+        else:
+            winners = without(outputs, self.labels).argmax(1)
+        return pick(outputs, winners) - without(outputs, winners).logsumexp(1)
+
+    def select(self, rows: Tensor) -> Classify:
+        """The goal of some of the rows."""
+        return Classify(self.labels[rows], None if self.targets is None else self.targets[rows], self.confidence)
+
+
+def margin(outputs: Outputs, goal: Classify) -> PerSample:
+    """Untargeted: max_{j != y} z_j - z_y. Targeted: z_t - max_{j != t} z_j."""
+    if goal.targets is not None:
+        return pick(outputs, goal.targets) - without(outputs, goal.targets).amax(1)
+    return without(outputs, goal.labels).amax(1) - pick(outputs, goal.labels)
+
+
+def pick(outputs: Outputs, classes: Labels) -> PerSample:
+    """The output of one class a row."""
+    return outputs.gather(1, classes[:, None]).squeeze(1)
+
+
+def without(outputs: Outputs, classes: Labels) -> Outputs:
+    """The outputs with one class a row set to minus infinity."""
+    return outputs.scatter(1, classes[:, None], -math.inf)

@@ -1,0 +1,33 @@
+"""The best point seen so far of each sample."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(eq=False)
+class Incumbent:
+    """Keeps, for each of B samples, the offered point of the highest score; before any offer, the point it was made with."""
+
+    point: Tensor  # (B, *S)
+    score: Tensor  # (B,)
+
+    @classmethod
+    def at(cls, x: Tensor) -> Incumbent:
+        return cls(x.clone(), x.new_full((x.shape[0],), -math.inf))
+
+    def offer(self, point: Tensor, score: Tensor, rows: Tensor | None = None) -> None:
+        """Offer points (B', *S) with scores (B',) for the given rows (None: all). A NaN score is never better."""
+        if rows is None:
+            better = score > self.score
+            self.score = torch.where(better, score, self.score)
+            torch.where(better.view(-1, *(1,) * (point.ndim - 1)), point, self.point, out=self.point)
+            return
+        better = score > self.score[rows]
+        chosen = rows[better]
+        self.score[chosen] = score[better]
+        self.point[chosen] = point[better]

@@ -1,0 +1,37 @@
+"""The judge: what an attack's answer is worth, measured again by other code, in full precision, and uncharged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .checks import check_finite
+from .goal import Classify
+from .problem import Region
+from .victim import Victim
+
+
+@dataclass(frozen=True, eq=False)
+class Verdict:
+    """Per sample (B,): `success` needs both the goal and feasibility."""
+
+    success: Tensor
+    feasible: Tensor
+    size: Tensor
+    margin: Tensor
+    predicted: Tensor
+    confidence: Tensor  # softmax probability of the predicted class
+
+
+@torch.no_grad()
+def judge(victim: Victim, region: Region, goal: Classify, x_adv: Tensor) -> Verdict:
+    """Measure x_adv (B, *S). Infeasible or non-finite points never count as a success."""
+    outputs = victim(x_adv)
+    check_finite(outputs, "adversarial inputs")
+    outputs = outputs.float() if outputs.dtype in (torch.float16, torch.bfloat16) else outputs
+    confidence, predicted = outputs.softmax(1).max(1)
+    margin = goal.margin(outputs)
+    feasible = region.contains(x_adv)
+    return Verdict((margin > 0) & feasible, feasible, region.size(x_adv), margin, predicted, confidence)

@@ -1,0 +1,1 @@
+"""Plans, identities, rows, the store and the runner."""

@@ -1,0 +1,144 @@
+"""Classification: one label a sample, one goal a sample."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..core.checks import check_inputs, check_labels, check_outputs
+from ..core.goal import Classify, without
+from ..core.judge import judge
+from ..core.problem import Attack, Threat
+from ..core.streams import Streams
+from ..core.trial import Trial, attempt
+from ..core.victim import Victim
+from ..data.samples import Samples
+from ..errors import InputError
+
+GOALS = ("untargeted", "least-likely", "second", "random", "class:N")
+_TARGET_STREAM = 0x7A5  # keeps random targets apart from the attack's own random numbers
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """Measured results of N samples, all (N,) on the CPU but x_adv (N, *S); see docs/architecture.md, Rows."""
+
+    label: Tensor
+    target: Tensor
+    clean_correct: Tensor
+    success: Tensor
+    feasible: Tensor
+    size: Tensor
+    margin: Tensor
+    predicted: Tensor
+    confidence: Tensor
+    forwards: Tensor
+    backwards: Tensor
+    seconds: Tensor
+    x_adv: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Classification:
+    """Attack `victim` on `data`. `goal` is one of GOALS; batch_size rows at a time."""
+
+    victim: Victim
+    data: Samples
+    goal: str = "untargeted"
+    batch_size: int = 256
+
+    def __post_init__(self) -> None:
+        parse_goal(self.goal)
+
+    def run(self, attack: Attack | None, threat: Threat, ids: Sequence[int], seed: int) -> Results:
+        """Results of the samples `ids`, in order. Without an attack: the untouched inputs. A sample that the model gets wrong
+        untouched is not attacked: its result is that of the untouched input."""
+        parts = [
+            self._run_batch(attack, threat, ids[start : start + self.batch_size], seed)
+            for start in range(0, len(ids), self.batch_size)
+        ]
+        return Results(**{name: torch.cat([getattr(p, name) for p in parts]) for name in Results.__dataclass_fields__})
+
+    def _run_batch(self, attack: Attack | None, threat: Threat, ids: Sequence[int], seed: int) -> Results:
+        victim, started = self.victim, time.perf_counter()
+        x, labels = self.data.batch(ids)
+        check_inputs(x, victim)
+        x = x.to(victim.device).clamp(victim.lower, victim.upper)
+        rows = torch.as_tensor(list(ids), device=victim.device)
+        with victim.undisturbed(seed):
+            with torch.no_grad():
+                outputs = check_outputs(victim(x), len(x))
+            check_labels(labels, len(x), outputs.shape[1])
+            labels = labels.to(victim.device).long()
+            correct = Classify(labels).margin(outputs) < 0
+            targets = choose_targets(self.goal, outputs, labels, Streams.seeded(seed, rows).fork(_TARGET_STREAM))
+            goal = Classify(labels, targets)
+            trial = self._attack(attack, threat, x, goal, rows, correct, seed)
+        seconds = torch.full((len(x),), (time.perf_counter() - started) / max(len(x), 1), dtype=torch.float64)
+        verdict = trial.verdict
+        measured = (
+            labels,
+            targets if targets is not None else torch.full_like(labels, -1),
+            correct,
+            verdict.success,
+            verdict.feasible,
+            verdict.size,
+            verdict.margin,
+            verdict.predicted,
+            verdict.confidence,
+            trial.forwards,
+            trial.backwards,
+            seconds,
+            trial.x_adv,
+        )
+        return Results(*(value.cpu() for value in measured))
+
+    def _attack(
+        self, attack: Attack | None, threat: Threat, x: Tensor, goal: Classify, ids: Tensor, correct: Tensor, seed: int
+    ) -> Trial:
+        """Attack the correct samples; leave the others as they are. One judgement over all."""
+        x_adv, nothing = x.clone(), torch.zeros(len(x), dtype=torch.int64, device=x.device)
+        forwards, backwards = nothing, nothing.clone()
+        rows = correct.nonzero().squeeze(1)
+        if attack is not None and len(rows):
+            part = attempt(attack, self.victim, threat, x[rows], goal.select(rows), ids[rows], seed)
+            if len(rows) == len(x):
+                return part
+            x_adv[rows], forwards[rows], backwards[rows] = part.x_adv, part.forwards, part.backwards
+        region = threat.around(x, self.victim.lower, self.victim.upper)
+        return Trial(x_adv, judge(self.victim, region, goal, x_adv), forwards, backwards)
+
+
+def parse_goal(goal: str) -> int | None:
+    """The class of `class:3`, None for the other goals; refuses what is no goal."""
+    name, _, number = goal.partition(":")
+    if name == "class" and number.isdigit():
+        return int(number)
+    if goal not in GOALS:
+        raise InputError(f"the goal {goal!r} is not one of {', '.join(GOALS)}")
+    return None
+
+
+def choose_targets(goal: str, outputs: Tensor, labels: Tensor, streams: Streams) -> Tensor | None:
+    """Target classes (B,) from the clean outputs (B, C); never the true label. None for untargeted.
+
+    least-likely and second go by the model's own outputs; random is uniform; class:N is N, or for a sample of class N itself the second.
+    """
+    if goal == "untargeted":
+        return None
+    others = without(outputs, labels)
+    if goal == "least-likely":
+        return outputs.scatter(1, labels[:, None], torch.inf).argmin(1)
+    if goal == "random":
+        count = outputs.shape[1]
+        return (labels + 1 + (streams.uniform(()) * (count - 1)).long().clamp_max(count - 2)) % count
+    wanted = parse_goal(goal)
+    if wanted is None:
+        return others.argmax(1)
+    if wanted >= outputs.shape[1]:
+        raise InputError(f"target class {wanted} is out of range: the model has {outputs.shape[1]} classes")
+    return torch.where(labels == wanted, others.argmax(1), wanted)

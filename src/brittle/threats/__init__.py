@@ -1,0 +1,7 @@
+"""What the adversary may do, as values: `linf(8/255)`, `l2(0.5)`, `l1(12)`, `l0(10)`, `box()`."""
+
+from .ball import Ball, BallRegion, Box, box, l0, l1, l2, linf
+from .mask import Mask
+from .registry import THREATS, parse_threat
+
+__all__ = ["THREATS", "Ball", "BallRegion", "Box", "Mask", "box", "l0", "l1", "l2", "linf", "parse_threat"]

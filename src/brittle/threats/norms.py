@@ -1,0 +1,53 @@
+"""The four norms, each as a handful of kernels. Nothing else in brittle knows what a norm's name means."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..core.streams import Streams
+from ..kernels import ascent, projections, sizes
+
+
+@dataclass(frozen=True)
+class Norm:
+    """`nearest` is None where the ball is itself a box, which the region then folds into the input box."""
+
+    name: str
+    size: Callable[[Tensor], Tensor]
+    ascend: Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
+    nearest: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor] | None
+    noise: Callable[[Streams, Tensor], Tensor]
+    rounding: Callable[[int], float]  # how rounding of N features adds up in the size
+
+
+def _uniform_linf(streams: Streams, free: Tensor) -> Tensor:
+    """Uniform in the unit Linf ball of the free features (B, *S) bool."""
+    return streams.uniform(tuple(free.shape[1:])).mul_(2).sub_(1) * free
+
+
+def _uniform_l2(streams: Streams, free: Tensor) -> Tensor:
+    """Uniform in the unit L2 ball: a Gaussian direction, length u^(1/n)."""
+    direction = streams.normal(tuple(free.shape[1:])) * free
+    count = free.flatten(1).sum(1)
+    length = streams.uniform(()).pow(1 / count) / sizes.l2(direction)
+    return direction * length.view(-1, *(1,) * (free.ndim - 1))
+
+
+def _uniform_l1(streams: Streams, free: Tensor) -> Tensor:
+    """Uniform in the unit L1 ball: signed exponentials over the sum of them and one more. Barthe et al., Ann. Probab. 2005."""
+    shape = tuple(free.shape[1:])
+    size = -streams.uniform(shape).log() * free
+    total = size.flatten(1).sum(1) - streams.uniform(()).log()
+    sign = torch.where(streams.uniform(shape) < 0.5, -1.0, 1.0)
+    return sign * size / total.view(-1, *(1,) * (free.ndim - 1))
+
+
+LINF = Norm("linf", sizes.linf, ascent.linf, None, _uniform_linf, lambda n: 1.0)
+L2 = Norm("l2", sizes.l2, ascent.l2, projections.l2, _uniform_l2, lambda n: n**0.5)
+L1 = Norm("l1", sizes.l1, ascent.l1, projections.l1, _uniform_l1, lambda n: float(n))
+L0 = Norm("l0", sizes.l0, ascent.l0, projections.l0, _uniform_linf, lambda n: 0.0)
+NORMS = {norm.name: norm for norm in (LINF, L2, L1, L0)}

@@ -1,0 +1,32 @@
+"""Threats by name, and the strings of the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..errors import InputError, unknown
+from ..specs import parse_call, parse_number
+from ..core.problem import Threat
+from .ball import box, l0, l1, l2, linf
+from .mask import Mask
+
+THREATS: dict[str, Callable[..., Threat]] = {"linf": linf, "l2": l2, "l1": l1, "l0": l0, "box": box}
+
+
+def parse_threat(text: str) -> Threat:
+    """`linf:8/255`, `l2:0.5`, `l0:10,mask=allowed.png`, `box`."""
+    call = parse_call(text)
+    if call.name not in THREATS:
+        raise unknown("threat", call.name, THREATS)
+    extra = set(call.named) - {"mask", "eps"}
+    if extra:
+        raise unknown("threat option", extra.pop(), ["mask", "eps"])
+    mask = Mask.read(call.named["mask"]) if "mask" in call.named else None
+    sizes = [*call.positional, *([call.named["eps"]] if "eps" in call.named else [])]
+    if call.name == "box":
+        if sizes:
+            raise InputError(f"{text!r}: box has no eps; write just 'box'")
+        return box(mask)
+    if len(sizes) != 1:
+        raise InputError(f"{text!r} needs one size; write for example '{call.name}:{'10' if call.name == 'l0' else '8/255'}'")
+    return THREATS[call.name](parse_number(sizes[0]), mask)
