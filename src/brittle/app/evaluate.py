@@ -1,0 +1,247 @@
+"""`brittle.evaluate`: from a model and data to robust accuracy over a grid of perturbation sizes, resumable."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from .. import __version__
+from ..attacks import ATTACKS, Noise, Restarts, parse_attack
+from ..core.problem import Attack, Threat
+from ..core.victim import Victim, as_victim, refuse_training_mode
+from ..data.samples import Samples, as_data
+from ..errors import InputError
+from ..report.numbers import Summary, summarise
+from ..report.page import write_report
+from ..report.read import read_run
+from ..runs.classify import build, cells_of
+from ..runs.identity import source_digest
+from ..runs.plan import AttackEntry, Plan, expand
+from ..runs.rows import Row
+from ..runs.runner import Progress, run
+from ..runs.store import Store
+from ..runs.values import encode
+from ..tasks.classification import Classification, parse_goal
+from ..threats import parse_threat
+from ..victims.open import open_victim
+
+STANDARD = ("uniform_noise", "fgsm", "ifgsm", "pgd", "pgd:loss=margin")
+FRACTIONS = (0.25, 0.5, 0.75, 1.0, 1.5)  # of the question's eps: the grid where none is given
+
+Attacks = Sequence[str | Attack] | Mapping[str, str | Attack]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What an evaluation found. `rows` has one record for each sample, attack and eps; everything else is computed from it."""
+
+    plan: Plan
+    rows: list[Row] = field(repr=False)
+    summary: Summary = field(repr=False)
+    folder: Path
+    _temporary: Any = field(default=None, repr=False)  # keeps a temporary folder alive as long as the report
+
+    @property
+    def robust_accuracy(self) -> float:
+        """Share of samples that are right and that nothing tried here fools at the question's eps: an upper bound on the truth."""
+        return self.summary.headline.robust.value
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Its 95 % Clopper-Pearson interval over the choice of samples."""
+        return self.summary.headline.robust.low, self.summary.headline.robust.high
+
+    @property
+    def clean_accuracy(self) -> float:
+        """Share of samples that are right untouched."""
+        return self.summary.clean.value
+
+    @property
+    def warnings(self) -> list[str]:
+        """Reasons to doubt these numbers, in words."""
+        return [f"{doubt.measured} {doubt.why} {doubt.mend}" for doubt in self.summary.doubts]
+
+    def save(self, path: str | Path) -> Path:
+        """Write the HTML report: one file, no network needed."""
+        return write_report(self.folder, Path(path))
+
+
+def evaluate(
+    model: str | Victim | nn.Module | Callable[[Tensor], Tensor],
+    data: object,
+    threat: str | Threat,
+    *,
+    attacks: Attacks = STANDARD,
+    grid: Sequence[float] | None = None,
+    samples: int | None = None,
+    goal: str = "untargeted",
+    out: str | Path | None = None,
+    seed: int = 0,
+    batch_size: int = 256,
+    shard: int = 500,
+    workers: int = 1,
+    keep: int = 12,
+    bounds: tuple[float, float] | None = None,
+    device: str | None = None,
+    trust: bool = False,
+    progress: Progress | None = None,
+) -> Report:
+    """Robust accuracy of `model` on `data` under `threat` for each attack, for random noise, and for all of them together.
+
+    model: a module, callable, Victim or VICTIM string. data: a pair (x, labels), Dataset, DataLoader or DATA string. threat: a value or
+    a string such as "linf:8/255"; its eps is the question. attacks: values, strings or a dict from name to either. grid: the eps to try
+    (default: quarters of the question's eps up to it, and 1.5 times it, where that still means something). samples: the first so many.
+    goal: untargeted, least-likely, second, random or class:N. out: the run's folder; run again with the same arguments it does only
+    what is missing (default: a temporary folder). workers: processes; more than one needs model and data as strings. keep: samples
+    whose adversarial examples are kept for the gallery. bounds: the model's input range (default: the data's).
+    """
+    threat = parse_threat(threat) if isinstance(threat, str) else threat
+    parse_goal(goal)
+    samples_of = as_data(data, bounds or (0.0, 1.0))
+    victim = _victim(model, samples_of, bounds, device, trust)
+    if workers > 1 and not (isinstance(model, str) and isinstance(data, str)):
+        raise InputError(
+            f"workers={workers} needs the model and the data as strings, which each process opens for itself; "
+            "give for example 'py:module:function' and 'mnist', or workers=1"
+        )
+    plan = Plan(
+        victim=model if isinstance(model, str) else victim.name,
+        data=data if isinstance(data, str) else samples_of.name,
+        threat=encode(threat, "threat"),
+        eps=float(threat.eps),
+        grid=_grid(threat, grid, samples_of, victim),
+        attacks=_entries(attacks),
+        goal=goal,
+        samples=samples,
+        seed=seed,
+        batch_size=batch_size,
+        shard=shard,
+        keep=keep,
+    )
+    return run_plan(
+        plan, victim, samples_of, out=out, workers=workers, device=device, trust=trust, progress=progress
+    )
+
+
+def run_plan(
+    plan: Plan,
+    victim: Victim,
+    data: Samples,
+    *,
+    out: str | Path | None = None,
+    workers: int = 1,
+    device: str | None = None,
+    trust: bool = False,
+    progress: Progress | None = None,
+) -> Report:
+    """Run what is missing of a plan in the folder `out`, on an opened victim and data."""
+    plan = resolve(plan, victim, data)
+    task = cells_of(plan, Classification(victim, data, plan.goal, plan.batch_size))
+    temporary = tempfile.TemporaryDirectory(prefix="brittle-") if out is None else None
+    folder = Path(temporary.name if temporary else str(out))
+    started, clock = datetime.now().astimezone(), time.perf_counter()
+    with Store(folder).open(plan) as store:
+        try:
+            maker = partial(build, device=device, trust=trust)
+            rows = run(plan, store, task, workers=workers, build=maker, on_progress=progress)
+        finally:
+            store.invocation(
+                command=" ".join(sys.argv),
+                started=started,
+                seconds=time.perf_counter() - clock,
+                workers=workers,
+                device=str(victim.device),
+            )
+    return Report(plan, rows, summarise(read_run(folder).rows, asdict(plan)), folder, temporary)
+
+
+def resolve(plan: Plan, victim: Victim, data: Samples) -> Plan:
+    """The plan with its texts expanded and with what its names stand for, by content."""
+    plan = expand(plan, parse_attack, parse_threat)
+    resolved = {
+        "victim_digest": victim.digest,
+        "data_digest": data.digest,
+        "source_digest": source_digest(),
+        "count": len(data),
+        "classes": list(data.classes),
+        "shape": list(data.shape),
+        "bounds": list(data.bounds),
+        "version": __version__,
+    }
+    return replace(plan, resolved=resolved)
+
+
+def _victim(
+    model: str | Victim | nn.Module | Callable[[Tensor], Tensor],
+    data: Samples,
+    bounds: tuple[float, float] | None,
+    device: str | None,
+    trust: bool,
+) -> Victim:
+    wanted = bounds or data.bounds
+    if isinstance(model, str):
+        return open_victim(model, device=device, trust=trust, bounds=wanted)
+    victim = as_victim(model, wanted, device)
+    if victim.module is not None:
+        refuse_training_mode(victim.module)
+    return victim
+
+
+def _grid(threat: Threat, grid: Sequence[float] | None, data: Samples, victim: Victim) -> tuple[float, ...]:
+    """Ascending, with the question's eps, and checked against the input range before anything runs."""
+    x, _ = data.batch([0])
+    if grid is not None:
+        chosen = sorted({*map(float, grid), float(threat.eps)})
+        for eps in chosen:
+            threat.with_eps(eps).around(x, victim.lower, victim.upper)
+        return tuple(chosen)
+    threat.around(x, victim.lower, victim.upper)
+    if threat.with_eps(0.0) == threat:  # a threat without a size, or of size zero
+        return (float(threat.eps),)
+    chosen = []
+    for fraction in FRACTIONS:
+        eps = threat.eps * fraction if threat.name != "l0" else float(round(threat.eps * fraction))
+        try:
+            threat.with_eps(eps).around(x, victim.lower, victim.upper)
+        except InputError:
+            continue  # beyond the input range: 1.5 times the question's eps may be
+        chosen.append(eps)
+    return tuple(sorted({*chosen, float(threat.eps)} - {0.0}))
+
+
+def _entries(attacks: Attacks) -> tuple[AttackEntry, ...]:
+    """Name, role and value of each attack; a string is its own name."""
+    if isinstance(attacks, str):
+        attacks = [attacks]
+    pairs = list(attacks.items()) if isinstance(attacks, Mapping) else [(_name(a), a) for a in attacks]
+    if not pairs:
+        raise InputError("no attack is given; name at least one, such as 'pgd'")
+    entries = []
+    for name, value in pairs:
+        attack = parse_attack(value) if isinstance(value, str) else value
+        entries.append(AttackEntry(name=name, role="noise" if _is_noise(attack) else "attack", value=encode(attack, name)))
+    return tuple(entries)
+
+
+def _name(attack: str | Attack) -> str:
+    """A string as it is; for a value the recipe whose defaults it equals, or its class and what differs from the defaults."""
+    if isinstance(attack, str):
+        return attack
+    for name, entry in ATTACKS.items():
+        if entry.recipe() == attack:
+            return name
+    changed = [f"{f.name}={getattr(attack, f.name)}" for f in fields(attack) if getattr(attack, f.name) != f.default]
+    return f"{type(attack).__name__}({', '.join(changed)})"
+
+
+def _is_noise(attack: Attack) -> bool:
+    return isinstance(attack, Noise) or (isinstance(attack, Restarts) and _is_noise(attack.attack))

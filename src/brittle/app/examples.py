@@ -1,0 +1,133 @@
+"""Adversarial examples on disk: exact floats, 8-bit pictures, and whether these still fool the model."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from safetensors.torch import save as to_safetensors
+from torch import Tensor
+
+from ..core.goal import Classify
+from ..core.judge import judge
+from ..core.problem import Attack, Threat
+from ..core.victim import Victim
+from ..data.samples import Samples
+from ..runs.store import write_durably
+from ..tasks.classification import Classification, Results
+
+
+@dataclass(frozen=True)
+class Example:
+    """One adversarial example. The 8-bit facts are measured on the PNG as read back; None where samples are no images."""
+
+    id: int
+    label: str
+    before: str  # predicted class of the untouched input
+    after: str  # predicted class of the adversarial one
+    confidence: float
+    size: float
+    clean_correct: bool
+    success: bool
+    success_8bit: bool | None
+    size_8bit: float | None
+    target: str = ""
+
+
+def craft(
+    attack: Attack, victim: Victim, data: Samples, threat: Threat, ids: Sequence[int], goal: str, seed: int, batch: int
+) -> tuple[Results, Results]:
+    """Results on the untouched inputs, and under the attack. A sample that is wrong untouched is left as it is."""
+    task = Classification(victim, data, goal, batch)
+    return task.run(None, threat, ids, seed), task.run(attack, threat, ids, seed)
+
+
+def save_examples(
+    clean: Results, attacked: Results, victim: Victim, data: Samples, threat: Threat, ids: Sequence[int], out: Path
+) -> list[Example]:
+    """Write `adversarial.safetensors` (x, x_adv, id, label, target), for images ID-original.png and ID-adversarial.png, and
+    `examples.csv`; return what the pictures are still worth after rounding to 8 bits."""
+    out.mkdir(parents=True, exist_ok=True)
+    exact = {
+        "x": clean.x_adv.contiguous(),
+        "x_adv": attacked.x_adv.contiguous(),
+        "id": torch.tensor(list(ids)),
+        "label": attacked.label,
+        "target": attacked.target,
+    }
+    write_durably(out / "adversarial.safetensors", to_safetensors(exact))
+    rounded = None
+    if is_image(data.shape):
+        for i, index in enumerate(ids):
+            write_durably(out / f"{index:05d}-original.png", png(clean.x_adv[i], victim))
+            write_durably(out / f"{index:05d}-adversarial.png", png(attacked.x_adv[i], victim))
+        rounded = torch.stack([_read_png(out / f"{index:05d}-adversarial.png", data.shape, victim) for index in ids])
+    examples = _examples(clean, attacked, victim, data, threat, ids, rounded)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [f.name for f in fields(Example)])
+    writer.writeheader()
+    writer.writerows(asdict(example) for example in examples)
+    write_durably(out / "examples.csv", text.getvalue().encode())
+    return examples
+
+
+def _examples(
+    clean: Results,
+    attacked: Results,
+    victim: Victim,
+    data: Samples,
+    threat: Threat,
+    ids: Sequence[int],
+    rounded: Tensor | None,
+) -> list[Example]:
+    stored = None
+    if rounded is not None:  # the goal alone decides here: rounding may leave the ball by half a level, and the size says so
+        targets = None if bool((attacked.target < 0).any()) else attacked.target.to(victim.device)
+        region = threat.around(clean.x_adv.to(victim.device), victim.lower, victim.upper)
+        with victim.undisturbed(0):
+            stored = judge(
+                victim, region, Classify(attacked.label.to(victim.device), targets), rounded.to(victim.device)
+            )
+    name = data.classes.__getitem__
+    return [
+        Example(
+            id=index,
+            label=name(int(attacked.label[i])),
+            before=name(int(clean.predicted[i])),
+            after=name(int(attacked.predicted[i])),
+            confidence=float(attacked.confidence[i]),
+            size=float(attacked.size[i]),
+            clean_correct=bool(attacked.clean_correct[i]),
+            success=bool(attacked.success[i]),
+            success_8bit=None if stored is None else bool(stored.margin[i] > 0),
+            size_8bit=None if stored is None else float(stored.size[i]),
+            target="" if int(attacked.target[i]) < 0 else name(int(attacked.target[i])),
+        )
+        for i, index in enumerate(ids)
+    ]
+
+
+def is_image(shape: Sequence[int]) -> bool:
+    """(1, H, W) or (3, H, W)."""
+    return len(shape) == 3 and shape[0] in (1, 3)
+
+
+def png(x: Tensor, victim: Victim) -> bytes:
+    """An image (1 or 3, H, W) in the victim's bounds as PNG: rounded to the nearest of 256 levels, not truncated."""
+    levels = ((x.double() - victim.lower) / (victim.upper - victim.lower) * 255).round().clamp(0, 255)
+    pixels = levels.to(torch.uint8).permute(1, 2, 0).numpy()
+    file = io.BytesIO()
+    Image.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels).save(file, "PNG")
+    return file.getvalue()
+
+
+def _read_png(path: Path, shape: Sequence[int], victim: Victim) -> Tensor:
+    with Image.open(path) as image:
+        pixels = torch.from_numpy(np.array(image)).view(*shape[1:], shape[0]).permute(2, 0, 1)
+    return victim.lower + pixels.float() / 255 * (victim.upper - victim.lower)

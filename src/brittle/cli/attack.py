@@ -1,0 +1,95 @@
+"""`brittle attack`: adversarial examples as files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..errors import InputError
+from . import options
+from .screen import console
+
+if TYPE_CHECKING:
+    from ..app.examples import Example
+
+
+def attack(
+    victim: options.VICTIM,
+    data: options.DATA,
+    threat: options.THREAT,
+    out: Annotated[Path, typer.Option(help="folder of the pictures and the exact floats")],
+    attack: Annotated[str, typer.Option(help="such as fgsm or pgd:steps=100,loss=dlr")] = "fgsm",
+    targeted: Annotated[
+        str | None, typer.Option(help="a class by name or number, least-likely, second or random; default: any wrong class")
+    ] = None,
+    samples: Annotated[int, typer.Option(help="the first so many")] = 16,
+    batch_size: options.BATCH = 256,
+    seed: options.SEED = 0,
+    device: options.DEVICE = None,
+    trust: options.TRUST = False,
+) -> None:
+    """Make adversarial examples: PNG pictures beside the originals, exact floats, and whether they survive 8 bits."""
+    from ..app.examples import craft, save_examples
+    from ..attacks import parse_attack
+    from ..data.open import open_data
+    from ..threats import parse_threat
+    from ..victims.open import open_victim
+
+    if samples < 1:
+        raise InputError(f"--samples {samples} is no number of samples; give 1 or more")
+    parsed, ball, source = parse_attack(attack), parse_threat(threat), open_data(data)
+    model = open_victim(victim, device=device, trust=trust, bounds=source.bounds)
+    ids = range(min(samples, len(source)))
+    goal = _goal(targeted, source.classes)
+    with console.status("attacking", spinner="dots"):
+        clean, attacked = craft(parsed, model, source, ball, ids, goal, seed, batch_size)
+        examples = save_examples(clean, attacked, model, source, ball, ids, out)
+    _show(examples, out)
+
+
+def _goal(targeted: str | None, classes: tuple[str, ...]) -> str:
+    """The goal that `--targeted` names: a rule, a class number, or a class name."""
+    if targeted is None:
+        return "untargeted"
+    if targeted in ("least-likely", "second", "random"):
+        return targeted
+    if targeted in classes:
+        return f"class:{classes.index(targeted)}"
+    if targeted.isdigit() and int(targeted) < len(classes):
+        return f"class:{targeted}"
+    shown = ", ".join(classes[:10]) + (", ..." if len(classes) > 10 else "")
+    raise InputError(
+        f"--targeted {targeted!r} is no class of these data ({shown}) and none of least-likely, second, random"
+    )
+
+
+def _show(examples: list[Example], out: Path) -> None:
+    from rich.table import Table
+
+    targeted = any(example.target for example in examples)
+    images = examples[0].success_8bit is not None
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for header in ("id", "label", *(["target"] if targeted else []), "before", "after", "conf.", "size", "fooled"):
+        table.add_column(header, justify="right" if header in ("id", "conf.", "size") else "left")
+    if images:
+        table.add_column("8-bit PNG")
+        table.add_column("its size", justify="right")
+    for e in examples:
+        cells = [str(e.id), e.label, *([e.target] if targeted else []), e.before, e.after, f"{e.confidence:.0%}"]
+        cells += [f"{e.size:.4g}", "was wrong" if not e.clean_correct else _mark(e.success)]
+        if images:
+            cells += ["" if not e.clean_correct else _mark(bool(e.success_8bit)), f"{e.size_8bit:.4g}"]
+        table.add_row(*cells)
+    console.print(table)
+    right = [e for e in examples if e.clean_correct]
+    won = [e for e in right if e.success]
+    line = f"{len(won)} of {len(right)} that were right are fooled"
+    if images:
+        line += f", {sum(bool(e.success_8bit) for e in won)} of these still after rounding to 8 bits and reading back"
+    console.print(f"{line}. Written to {out}", highlight=False, soft_wrap=True)
+
+
+def _mark(yes: bool) -> str:
+    return "[green]yes[/green]" if yes else "no"

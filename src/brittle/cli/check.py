@@ -1,0 +1,46 @@
+"""`brittle check`: the conformance suite on an attack of one's own."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from ..errors import InputError
+from .screen import console
+
+
+def check(
+    attack: Annotated[str, typer.Argument(help="module:Attack, a class or a function that returns an attack value")],
+) -> None:
+    """Run the conformance suite on an attack; exits with 1 when it breaks a rule."""
+    from rich.table import Table
+
+    from ..testing.conformance import check_attack
+
+    findings = check_attack(_load(attack))
+    table = Table("", "check", "finding", box=None, pad_edge=False, header_style="bold")
+    for finding in findings:
+        mark = "[green]ok[/green]" if finding.passed else "[red]FAILED[/red]"
+        table.add_row(mark, finding.name, finding.sentence)
+    console.print(table)
+    failed = sum(not finding.passed for finding in findings)
+    console.print(f"{len(findings) - failed} of {len(findings)} checks passed", highlight=False)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _load(text: str) -> object:
+    """The attack value that `module:name` makes when called without arguments, or is."""
+    module_name, _, name = text.partition(":")
+    if not name:
+        raise InputError(f"{text!r} is not module:Attack; write for example mypackage.attacks:MyAttack")
+    sys.path.insert(0, os.getcwd())
+    try:
+        made = getattr(importlib.import_module(module_name), name)
+        return made() if isinstance(made, type) or not hasattr(made, "__dataclass_fields__") else made
+    except (ImportError, AttributeError, TypeError) as error:
+        raise InputError(f"{text!r} cannot be made ({error}); it must be importable and need no arguments") from None

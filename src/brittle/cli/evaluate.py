@@ -1,0 +1,106 @@
+"""`brittle evaluate` and `brittle report`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..errors import InputError
+from . import options
+from .screen import console, progress_bar, show_report
+
+if TYPE_CHECKING:
+    from ..app.evaluate import Report
+
+
+def evaluate(
+    victim: Annotated[str | None, options.VICTIM] = None,
+    data: Annotated[str | None, options.DATA] = None,
+    threat: Annotated[str | None, options.THREAT] = None,
+    attack: Annotated[list[str] | None, typer.Option(help="such as pgd:steps=100,loss=dlr; may be repeated")] = None,
+    grid: Annotated[str | None, typer.Option(help="perturbation sizes, such as 2/255,4/255,8/255")] = None,
+    goal: Annotated[str, typer.Option(help="untargeted, least-likely, second, random or class:N")] = "untargeted",
+    samples: Annotated[int | None, typer.Option(help="the first so many; default: all")] = None,
+    out: options.OUT = None,
+    plan: Annotated[Path | None, typer.Option(help="a .toml or .json plan instead of VICTIM, DATA and --threat")] = None,
+    workers: Annotated[int, typer.Option(help="processes side by side")] = 1,
+    batch_size: options.BATCH = 256,
+    shard: Annotated[int, typer.Option(help="samples in a unit of work, which is what a crash can cost")] = 500,
+    keep: Annotated[int, typer.Option(help="samples whose adversarial examples are kept")] = 12,
+    seed: options.SEED = 0,
+    device: options.DEVICE = None,
+    trust: options.TRUST = False,
+) -> None:
+    """Robust accuracy over a grid of perturbation sizes, for each attack and for random noise of the same size.
+
+    Interrupted and run again with the same --out, it does only what is missing.
+    """
+    from ..app import evaluate as work
+
+    with progress_bar() as progress:
+        if plan is not None:
+            if victim or data or threat or attack:
+                raise InputError("a --plan says victim, data, threat and attacks; give either the plan or these")
+            report = _run_file(plan, out, workers, device, trust, progress)
+        else:
+            if not (victim and data and threat):
+                raise InputError(
+                    "brittle evaluate needs VICTIM, DATA and --threat, such as: "
+                    "brittle evaluate py:mymodels:net mnist --threat linf:0.1 (or --plan FILE)"
+                )
+            from ..specs import parse_number
+
+            report = work.evaluate(
+                victim,
+                data,
+                threat,
+                attacks=attack or work.STANDARD,
+                grid=[parse_number(part) for part in grid.split(",")] if grid else None,
+                samples=samples,
+                goal=goal,
+                out=out or _folder(victim, data, threat),
+                seed=seed,
+                batch_size=batch_size,
+                shard=shard,
+                workers=workers,
+                keep=keep,
+                device=device,
+                trust=trust,
+                progress=progress,
+            )
+    show_report(report)
+
+
+def report(
+    run: Annotated[Path, typer.Argument(help="the folder of an evaluation")],
+    out: Annotated[Path | None, typer.Option(help="the page to write; default: report.html in the run")] = None,
+) -> None:
+    """Write the HTML report of a run again; an unfinished run is reported as far as it got."""
+    from ..report.page import write_report
+
+    console.print(f"report: {write_report(run, out)}", soft_wrap=True)
+
+
+def _run_file(
+    path: Path, out: Path | None, workers: int, device: str | None, trust: bool, progress: object
+) -> Report:
+    from ..app.evaluate import run_plan
+    from ..data.open import open_data
+    from ..runs.plan import load_plan
+    from ..victims.open import open_victim
+
+    plan = load_plan(path)
+    data = open_data(plan.data)
+    victim = open_victim(plan.victim, device=device, trust=trust, bounds=data.bounds)
+    folder = out or Path("runs") / path.stem
+    return run_plan(
+        plan, victim, data, out=folder, workers=workers, device=device, trust=trust, progress=progress  # type: ignore[arg-type]
+    )
+
+
+def _folder(victim: str, data: str, threat: str) -> Path:
+    """runs/NAME from what is evaluated, so that the same command finds its run again."""
+    words = "-".join(part.partition("?")[0] for part in (victim, data, threat))
+    return Path("runs") / "".join(c if c.isalnum() or c in "-._" else "-" for c in words).strip("-")

@@ -1,0 +1,36 @@
+"""`brittle`: the commands, and the one place where an error becomes a sentence on the terminal."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from ..errors import InputError
+from . import attack, check, demo, evaluate, listing, train
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Measure how brittle a machine-learning model is, find out why, and harden it.",
+)
+app.command()(demo.demo)
+app.command()(evaluate.evaluate)
+app.command()(attack.attack)
+app.command()(evaluate.report)
+app.command(name="list")(listing.list_)
+app.command()(check.check)
+app.command()(train.train)
+
+
+def main() -> None:
+    """Entry point: 0 done, 1 a check failed, 2 the input is wrong, 130 interrupted."""
+    try:
+        app()
+    except InputError as error:
+        print(f"brittle: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        print("brittle: interrupted; what is finished is on disk, run the same command again to go on", file=sys.stderr)
+        raise SystemExit(130) from None

@@ -1,0 +1,217 @@
+"""`images:FOLDER`: pictures in a folder for each class, or named by a CSV of labels; decoded a batch at a time."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from ..errors import InputError
+from ..specs import Source
+from .options import parse_choice, parse_size, required_path
+from .samples import Array, Samples, as_labels, as_rows
+
+SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"))
+UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)  # all that Pillow raises
+SWAPS_SIDES = (5, 6, 7, 8)  # the EXIF orientations that turn a picture by a quarter
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSamples:
+    """Image files as samples (3, H, W), or (1, H, W) when `grey`, in [0, 1]. Only the paths are kept in memory."""
+
+    files: tuple[Path, ...]
+    labels: Array  # (N,) int64
+    name: str
+    classes: tuple[str, ...]
+    size: tuple[int, int]  # height, width
+    resize: bool  # False: all files have `size` already
+    grey: bool
+    bounds: tuple[float, float] = (0.0, 1.0)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (1 if self.grey else 3, *self.size)
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def batch(self, ids: Sequence[int]) -> tuple[Tensor, Tensor]:
+        rows = as_rows(ids, len(self), self.name)
+        x = np.empty((len(rows), *self.shape), dtype=np.float32)
+        for place, row in enumerate(rows):
+            picture = decode(self.files[row], self.grey, self.size if self.resize else None)
+            if picture.shape != self.shape:
+                raise InputError(
+                    f"{self.files[row]} is {picture.shape[1]}x{picture.shape[2]}, no longer "
+                    f"{self.size[0]}x{self.size[1]}; open the data again"
+                )
+            x[place] = picture
+        return torch.from_numpy(x), torch.from_numpy(self.labels[rows])
+
+    @cached_property
+    def digest(self) -> str:
+        """Hash of the files' bytes, the labels and the options; names and places of files do not count."""
+        hasher = hashlib.sha256(f"{len(self)} {self.shape} {self.resize}".encode())
+        hasher.update(self.labels.tobytes())
+        for path in self.files:
+            with _reading(path), path.open("rb") as file:
+                hasher.update(hashlib.file_digest(file, "sha256").digest())
+        return hasher.hexdigest()[:32]
+
+
+def open_images(source: Source) -> Samples:
+    """`images:FOLDER[?labels=FILE&size=224&grey=1]`.
+
+    With a CSV (`labels.csv` in the folder, or `labels=`) its columns `file` (relative to the folder) and `label` (class
+    index or class name) count and others are ignored; otherwise each subfolder is a class, in alphabetical order.
+    `size=224` or `size=180x240` (height x width) resizes with anti-aliasing and does not keep proportions; without it
+    all images must have one size.
+    """
+    folder = required_path(source, "a folder of images")
+    if not folder.is_dir():
+        raise InputError(f"{folder} is no folder; give the folder that holds the class folders or labels.csv")
+    named = source.options.get("labels")
+    table = _labels_file(folder, named) if named else folder / "labels.csv"
+    files, labels, classes = _from_csv(folder, table) if table.exists() else _from_folders(folder)
+    grey = parse_choice(source.options, "grey", ("0", "1"), "0") == "1"
+    wanted = source.options.get("size")
+    size = parse_size(wanted) if wanted else _common_size(files)
+    return ImageSamples(files, labels, f"images:{folder.name}", classes, size, bool(wanted), grey)
+
+
+def decode(path: Path, grey: bool, size: tuple[int, int] | None) -> Array:
+    """One image as float32 (1 or 3, H, W) in [0, 1]: upright, alpha over white, 16-bit grey kept at its full depth."""
+    with _reading(path), Image.open(path) as opened:
+        picture = ImageOps.exif_transpose(opened)
+        if picture.mode == "F":
+            raise InputError(f"{path} holds floating-point pixels, whose range is unknown; save it with 8 or 16 bits")
+        if picture.mode.startswith("I"):  # I;16 and its kin; I is what some 16-bit files are read as
+            deep = np.asarray(picture).astype(np.float32) / 65535
+            if deep.min() < 0 or deep.max() > 1:
+                raise InputError(f"{path} has pixels beyond 16 bits; save it with 8 or 16 bits")
+            picture = Image.fromarray(deep)
+        else:
+            picture = _flat(picture).convert("L" if grey else "RGB")
+        if size is not None and picture.size != (size[1], size[0]):
+            picture = picture.resize((size[1], size[0]), Image.Resampling.BILINEAR)
+        pixels = np.asarray(picture)
+    scaled = pixels if pixels.dtype == np.float32 else pixels.astype(np.float32) / np.float32(255)
+    if scaled.ndim == 2:
+        return np.ascontiguousarray(np.broadcast_to(scaled, (1 if grey else 3, *scaled.shape)))
+    return np.ascontiguousarray(scaled.transpose(2, 0, 1))
+
+
+class _reading:
+    """Turns what Pillow and the file system raise into a sentence that names the file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, UNREADABLE) and not isinstance(error, InputError):
+            raise InputError(f"{self.path} cannot be read as an image ({error}); mend or remove it") from error
+
+
+def _flat(picture: Image.Image) -> Image.Image:
+    """Transparent images composited on white; others as they are."""
+    if not (picture.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in picture.info):
+        return picture
+    straight = picture.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", straight.size, "white"), straight)
+
+
+def _common_size(files: tuple[Path, ...]) -> tuple[int, int]:
+    """Height and width of all files, from their headers. Raises InputError when they differ."""
+    first = _size(files[0])
+    for path in files[1:]:
+        size = _size(path)
+        if size != first:
+            raise InputError(
+                f"images have unequal sizes: {files[0].name} is {first[0]}x{first[1]} and {path.name} is "
+                f"{size[0]}x{size[1]} (height x width); add ?size={first[0]}x{first[1]} to resize them"
+            )
+    return first
+
+
+def _size(path: Path) -> tuple[int, int]:
+    with _reading(path), Image.open(path) as picture:
+        width, height = picture.size
+        return (width, height) if picture.getexif().get(0x0112) in SWAPS_SIDES else (height, width)
+
+
+def _from_folders(folder: Path) -> tuple[tuple[Path, ...], Array, tuple[str, ...]]:
+    """Files, labels and class names of FOLDER/CLASS/**; an empty class folder keeps its place in the order."""
+    classes = tuple(sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith((".", "__"))))
+    found = [(path, label) for label, name in enumerate(classes) for path in _images_in(folder / name)]
+    if not found:
+        raise InputError(
+            f"{folder} has no images in class folders and no labels.csv; put the images of each class into a folder"
+        )
+    if not any(path.parent.parent == folder for path, _ in found):  # FOLDER/SPLIT/CLASS: one level too high
+        splits = " or ".join(f"images:{folder / name}" for name in classes[:3])
+        raise InputError(f"{folder} has images only two folders down; did you mean {splits}?")
+    return tuple(path for path, _ in found), np.array([label for _, label in found], dtype=np.int64), classes
+
+
+def _images_in(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
+
+
+def _labels_file(folder: Path, named: str) -> Path:
+    for path in (folder / named, Path(named).expanduser()):
+        if path.is_file():
+            return path
+    raise InputError(
+        f"labels={named} is neither a file in {folder} nor in the current folder; give a CSV with columns file,label"
+    )
+
+
+def _from_csv(folder: Path, table: Path) -> tuple[tuple[Path, ...], Array, tuple[str, ...]]:
+    """Files, labels and class names from a CSV with the columns file and label."""
+    try:
+        with table.open(newline="", encoding="utf-8-sig") as lines:
+            records = list(csv.DictReader(lines))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(
+            f"{table} cannot be read as a CSV ({error}); save it as UTF-8 text with columns file,label"
+        ) from error
+    if not records:
+        raise InputError(f"{table} lists no images; give a header file,label and a line for each image")
+    missing = [column for column in ("file", "label") if column not in records[0]]
+    if missing:
+        raise InputError(
+            f"{table} has no column {missing[0]} (it has {', '.join(map(str, records[0]))}); "
+            "call its columns file,label"
+        )
+    for number, record in enumerate(records, 2):
+        if not record["file"] or not record["label"]:
+            raise InputError(f"line {number} of {table} has an empty file or label; fill it or remove the line")
+        if not (folder / record["file"]).is_file():
+            raise InputError(
+                f"{record['file']}, line {number} of {table}, is no file in {folder}; mend or remove the line"
+            )
+    labels, classes = _classes([record["label"].strip() for record in records], table)
+    return tuple(folder / record["file"] for record in records), labels, classes
+
+
+def _classes(column: list[str], table: Path) -> tuple[Array, tuple[str, ...]]:
+    """Labels and class names of a CSV column: class indices when all are numbers, else names in alphabetical order."""
+    try:
+        numbers = np.array([float(text) for text in column])
+    except ValueError:
+        names = tuple(sorted(set(column)))
+        place = {name: i for i, name in enumerate(names)}
+        return np.array([place[text] for text in column], dtype=np.int64), names
+    labels = as_labels(numbers, len(column), str(table))
+    return labels, tuple(map(str, range(int(labels.max()) + 1)))

@@ -1,0 +1,144 @@
+"""Rows laid out by sample: for each attack and radius one array per measured quantity, all in the same order of ids."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+Bools = NDArray[np.bool_]
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One attack at one radius; every array is (N,), aligned with the cube's ids. Absent samples: not `present`."""
+
+    cell: str
+    present: Bools
+    error: Bools
+    correct: Bools
+    success: Bools
+    feasible: Bools
+    size: Floats
+    margin: Floats
+    forwards: Ints
+    backwards: Ints
+    seconds: Floats
+    errors: tuple[str, ...]  # the different sentences
+
+    @cached_property
+    def measured(self) -> Bools:
+        return self.present & ~self.error
+
+    @cached_property
+    def gradients(self) -> int:
+        """The most backwards charged to one sample: 0 for attacks without gradients, 1 for one-step attacks."""
+        return int(self.backwards.max(initial=0))
+
+
+@dataclass(frozen=True)
+class Cube:
+    """All rows of a run that belong to its plan: `columns[name, eps]` for the attacks and the noise, and `clean`."""
+
+    ids: Ints  # (N,) ascending
+    grid: tuple[float, ...]
+    names: tuple[str, ...]  # in the plan's order
+    roles: dict[str, str]
+    clean: Column
+    columns: dict[tuple[str, float], Column]
+
+    @cached_property
+    def rows(self) -> int:
+        return sum(int(column.present.sum()) for column in (self.clean, *self.columns.values()))
+
+    @cached_property
+    def known(self) -> Bools:
+        """(N,) some row without an error tells whether the untouched sample is classified correctly."""
+        return _any([column.measured for column in (self.clean, *self.columns.values())])
+
+    @cached_property
+    def correct(self) -> Bools:
+        """(N,) the untouched sample is classified as its label."""
+        columns = (self.clean, *self.columns.values())
+        return _any([column.correct & column.measured for column in columns])
+
+    @cached_property
+    def whole(self) -> Bools:
+        """(N,) measured in every column in which anything was measured."""
+        begun = [column.measured for column in self.columns.values() if column.measured.any()]
+        return ~_any([~measured for measured in begun]) if begun else np.zeros(len(self.ids), dtype=bool)
+
+    @cached_property
+    def doubtful(self) -> Bools:
+        """(N,) an error stands in for some measurement."""
+        return _any([column.error for column in (self.clean, *self.columns.values())])
+
+    def broken_by(self, names: Sequence[str], eps: float) -> Bools:
+        """(N,) right when untouched, and fooled by one of these attacks at this radius or a smaller one."""
+        found = np.zeros(len(self.ids), dtype=bool)
+        for (name, radius), column in self.columns.items():
+            if name in names and radius <= eps:
+                found |= column.success & column.measured
+        return found & self.correct
+
+
+def _any(arrays: Sequence[Bools]) -> Bools:
+    found: Bools = np.logical_or.reduce(arrays)
+    return found
+
+
+def cube_of(rows: pa.Table, grid: tuple[float, ...], planned: Sequence[tuple[str, str]]) -> Cube:
+    """Lay out the rows of the planned attacks (of all, where the plan lists none) at the grid's radii."""
+    roles = rows["role"].to_numpy()
+    attacks = rows["attack"].to_numpy()
+    radii = rows["eps"].to_numpy()
+    others = dict(zip(attacks[roles != "clean"].tolist(), roles[roles != "clean"].tolist(), strict=True))
+    wanted = dict(planned) or others
+    ids = np.unique(rows["id"].to_numpy())
+    columns: dict[tuple[str, float], Column] = {}
+    for name in wanted:
+        for eps in grid:
+            chosen = (attacks == name) & (roles != "clean") & np.isclose(radii, eps, rtol=1e-9, atol=0.0)
+            if chosen.any():
+                columns[name, eps] = _column(rows.filter(pa.array(chosen)), ids)
+    clean = _column(rows.filter(pc.equal(rows["role"], "clean")), ids)
+    return Cube(ids, grid, tuple(wanted), wanted, clean, columns)
+
+
+def _column(rows: pa.Table, ids: Ints) -> Column:
+    """Scatter rows to their samples' places."""
+    places = np.searchsorted(ids, rows["id"].to_numpy())
+
+    def laid(name: str, fill: bool | int | float) -> NDArray[np.generic]:
+        values = rows[name].to_numpy()
+        out = np.full(len(ids), fill, dtype=np.asarray(fill).dtype)
+        out[places] = values
+        return out
+
+    sentences = rows["error"].to_pylist()
+    present = np.zeros(len(ids), dtype=bool)
+    present[places] = True
+    error = np.zeros(len(ids), dtype=bool)
+    error[places] = [bool(sentence) for sentence in sentences]
+    flags = {name: laid(name, False).astype(np.bool_) for name in ("success", "feasible")}
+    return Column(
+        cell=str(rows["cell"][0]) if len(rows) else "",
+        present=present,
+        error=error,
+        correct=laid("clean_correct", False).astype(np.bool_),
+        success=flags["success"],
+        feasible=flags["feasible"],
+        size=laid("size", np.nan).astype(np.float64),
+        margin=laid("margin", np.nan).astype(np.float64),
+        forwards=laid("forwards", 0).astype(np.int64),
+        backwards=laid("backwards", 0).astype(np.int64),
+        seconds=laid("seconds", 0.0).astype(np.float64),
+        errors=tuple(dict.fromkeys(filter(None, sentences))),
+    )

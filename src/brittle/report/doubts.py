@@ -1,0 +1,235 @@
+"""Reasons not to believe a number, in words: what was measured, why it matters, what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from scipy.stats import binomtest
+
+from .cube import Column, Cube
+from .shares import Bracketed, share
+from .words import counted, interval, radius, several, threat_name
+
+SIGNIFICANCE = 0.05
+WIDEST = 0.10  # an interval wider than ten points says little
+TIES = 0.01  # exact ties happen by chance far less often than once in a hundred
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """`kind` is a stable short name; the three sentences are for people."""
+
+    kind: str
+    measured: str
+    why: str
+    mend: str
+
+
+def doubts_of(cube: Cube, eps: float, plan: Mapping[str, Any], worst: Bracketed, expected: int) -> tuple[Doubt, ...]:
+    """Every doubt that these rows give rise to, the gravest first."""
+    found = [
+        *_missing(cube, expected),
+        *_errors(cube, worst),
+        *_chance(cube, plan),
+        *_noise(cube, eps),
+        *_one_step(cube, eps),
+        *_not_rising(cube, threat_name(plan["threat"])),
+        *_ties(cube),
+        *_infeasible(cube),
+        *_few(worst),
+    ]
+    return tuple(found)
+
+
+def _missing(cube: Cube, expected: int) -> Iterator[Doubt]:
+    if cube.rows >= expected > 0:
+        return
+    unbegun = [name for name in cube.names if not any(name == attack for attack, _ in cube.columns)]
+    more = f" Not begun: {several(unbegun)}." if unbegun else ""
+    yield Doubt(
+        "incomplete",
+        f"{counted(cube.rows, 'row')} of {expected:,} are there.{more}",
+        "Attacks that have not run yet can only lower the robust accuracy, so these numbers are too high.",
+        "Run the same command again: it does only what is missing.",
+    )
+
+
+def _errors(cube: Cube, worst: Bracketed) -> Iterator[Doubt]:
+    columns = [("clean", cube.clean), *((name, column) for (name, _), column in cube.columns.items())]
+    failed = sum(int(column.error.sum()) for _, column in columns)
+    if not failed:
+        return
+    names = list(dict.fromkeys(name for name, column in columns if column.error.any()))
+    sentence = next(column.errors[0] for _, column in columns if column.errors)
+    low, high = 100 * worst.if_errors_broken, 100 * worst.if_errors_robust
+    yield Doubt(
+        "errors",
+        f"{counted(failed, 'row')} ended in an error ({several(names)}), on {counted(worst.errors, 'sample')}. "
+        f"The first error: {sentence}",
+        "Samples with errors are left out of the worst case. Were all of them robust, it would be "
+        f"{high:.1f} %; were all of them broken, {low:.1f} %.",
+        "Mend the cause and run the same command again.",
+    )
+
+
+def _chance(cube: Cube, plan: Mapping[str, Any]) -> Iterator[Doubt]:
+    classes = (plan.get("resolved") or {}).get("classes") or ()
+    clean = share(int(cube.correct.sum()), int(cube.known.sum()))
+    if len(classes) < 2 or not clean.n or clean.low > 1 / len(classes):
+        return
+    yield Doubt(
+        "chance",
+        f"The model gets {clean.count} of {counted(clean.n, 'untouched sample')} right, which is what guessing among "
+        f"{len(classes)} classes gives.",
+        "The robustness of a model that does not work says nothing. The usual causes are wrong input bounds, a missing "
+        "normalisation, or class names in another order than the model's outputs.",
+        "Check the input range, the preprocessing inside the model and the order of the labels.",
+    )
+
+
+def _noise(cube: Cube, eps: float) -> Iterator[Doubt]:
+    noises = [name for name in cube.names if cube.roles[name] == "noise"]
+    gradient = _gradient_attacks(cube)
+    if not noises or not gradient:
+        return
+    found = cube.broken_by(noises, eps) & ~cube.broken_by(gradient, eps) & cube.whole
+    if not found.any():
+        return
+    yield Doubt(
+        "masking",
+        f"Random noise fools {counted(int(found.sum()), 'sample')} that no gradient attack fooled "
+        f"({several(gradient)}).",
+        "An attack that follows the gradient should find whatever blind noise finds. Where it does not, the gradient "
+        "is masked (saturated, rounded, random, or not that of the model), and the robust accuracy is too high.",
+        "Add attacks that need no gradient, or draw the model's randomness several times; check that outputs are logits.",
+    )
+
+
+def _one_step(cube: Cube, eps: float) -> Iterator[Doubt]:
+    columns = {name: column for (name, at), column in cube.columns.items() if at == eps}
+    single = [name for name in _gradient_attacks(cube) if name in columns and columns[name].gradients == 1]
+    many = [name for name in _gradient_attacks(cube) if name in columns and columns[name].gradients > 2]
+    for one in single:
+        for other in many:
+            both = columns[one].measured & columns[other].measured & cube.correct
+            better = int((columns[one].success & ~columns[other].success & both).sum())
+            worse = int((columns[other].success & ~columns[one].success & both).sum())
+            if _more_often(better, worse):
+                yield Doubt(
+                    "one-step",
+                    f"{one}, with one step, fools {counted(better, 'sample')} that {other} does not, and misses "
+                    f"{worse} that {other} fools.",
+                    "Many steps contain the one step. That they do worse points to masked gradients or to a step size "
+                    "that does not fit the radius.",
+                    f"Run {other} with more steps, another step size and random starts.",
+                )
+
+
+def _not_rising(cube: Cube, threat: str) -> Iterator[Doubt]:
+    for name in cube.names:
+        radii = [eps for eps in cube.grid if (name, eps) in cube.columns]
+        if cube.roles[name] == "noise" or len(radii) < 2:
+            continue
+        for small, large in pairwise(radii):
+            lost, won, _ = _compare(cube, cube.columns[name, small], cube.columns[name, large])
+            if _more_often(lost, won):
+                yield _falling(name, radius(small, threat), radius(large, threat), lost, won)
+                break
+        else:
+            first, last = radii[0], radii[-1]
+            _, won, left = _compare(cube, cube.columns[name, first], cube.columns[name, last])
+            fooled = int((cube.columns[name, first].success & cube.correct).sum())
+            if last >= 2 * first and fooled and not won and left >= 5:
+                yield Doubt(
+                    "not-rising",
+                    f"{name} fools no more samples at {radius(last, threat)} than at {radius(first, threat)}, though "
+                    f"{left} are left.",
+                    "A larger ball holds more adversarial examples. An attack that finds none in it does not look there.",
+                    f"Check that {name}'s step size grows with the radius, and look for masked gradients.",
+                )
+
+
+def _falling(name: str, small: str, large: str, lost: int, won: int) -> Doubt:
+    return Doubt(
+        "not-rising",
+        f"From {small} to {large}, {name} loses {counted(lost, 'sample')} it had fooled and gains {won}.",
+        "Every example of the smaller ball lies in the larger one, so success must not fall. The attack does not "
+        "converge, or it overshoots.",
+        f"Give {name} more steps or a smaller step size. The worst case already counts what the smaller radii found.",
+    )
+
+
+def _compare(cube: Cube, small: Column, large: Column) -> tuple[int, int, int]:
+    """Samples fooled only at the smaller radius, only at the larger one, and at neither."""
+    both = small.measured & large.measured & cube.correct
+    return (
+        int((small.success & ~large.success & both).sum()),
+        int((large.success & ~small.success & both).sum()),
+        int((~large.success & ~small.success & both).sum()),
+    )
+
+
+def _ties(cube: Cube) -> Iterator[Doubt]:
+    columns = [cube.clean, *cube.columns.values()]
+    total = sum(int(column.measured.sum()) for column in columns)
+    ties = sum(int(((column.margin == 0) & column.measured).sum()) for column in columns)
+    if ties < 2 or ties < TIES * total:
+        return
+    yield Doubt(
+        "ties",
+        f"In {ties:,} of {counted(total, 'row')} two classes have exactly the same score.",
+        "Exact ties come from saturated or rounded outputs, often probabilities instead of logits. There the gradient "
+        "is zero and an attack stands still.",
+        "Let the model return logits in float32.",
+    )
+
+
+def _infeasible(cube: Cube) -> Iterator[Doubt]:
+    counts: dict[str, int] = {}
+    for (name, _), column in cube.columns.items():
+        outside = int((column.measured & ~column.feasible).sum())
+        if outside:
+            counts[name] = counts.get(name, 0) + outside
+    if not counts:
+        return
+    listed = several([f"{name} {n:,}" for name, n in counts.items()])
+    yield Doubt(
+        "infeasible",
+        f"Points outside the threat set or the input range were proposed: {listed}.",
+        "They count as failures, so an attack that leaves the set looks weaker than it is.",
+        "Check the attack's projection, and the bounds given for the input.",
+    )
+
+
+def _few(worst: Bracketed) -> Iterator[Doubt]:
+    width = worst.robust.high - worst.robust.low
+    if not worst.robust.n or width <= WIDEST:
+        return
+    yield Doubt(
+        "few",
+        f"The worst case rests on {counted(worst.robust.n, 'sample')}: its interval is {interval(worst.robust)}.",
+        f"That is {100 * width:.0f} points wide; differences smaller than this cannot be told from chance.",
+        f"Four times as many samples halve the interval; about {_enough(width, worst.robust.n):,} make it 10 points.",
+    )
+
+
+def _enough(width: float, n: int) -> int:
+    """Samples that bring the interval to ten points, rounded up to two digits."""
+    exact = n * (width / WIDEST) ** 2
+    step = 10 ** max(0, int(np.log10(exact)) - 1)
+    return int(np.ceil(exact / step) * step)
+
+
+def _gradient_attacks(cube: Cube) -> list[str]:
+    """Attacks that were charged backwards."""
+    used = {name for (name, _), column in cube.columns.items() if column.gradients}
+    return [name for name in cube.names if name in used and cube.roles[name] == "attack"]
+
+
+def _more_often(a: int, b: int) -> bool:
+    """`a` against `b` discordant pairs: more than chance explains (one-sided sign test at 5 %)."""
+    return a > b and float(binomtest(a, a + b, 0.5, alternative="greater").pvalue) < SIGNIFICANCE

@@ -1,0 +1,231 @@
+"""Rows to numbers: robust accuracy with intervals, the worst case, margins, sizes, cost, and doubts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from .cube import Column, Cube, cube_of
+from .doubts import Doubt, doubts_of
+from .shares import Bracketed, Share, share
+from .words import threat_name
+
+Floats = NDArray[np.float64]
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How many values and their 5, 25, 50, 75 and 95 % quantiles (NaN where there are none)."""
+
+    n: int
+    quantiles: tuple[float, float, float, float, float]
+
+    @property
+    def median(self) -> float:
+        return self.quantiles[2]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What was charged: means are per sample, totals and seconds over all rows, error rows included."""
+
+    forwards_mean: float
+    backwards_mean: float
+    forwards: int
+    backwards: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One attack at one radius. Sizes are of the samples it fooled, in the threat's norm; margins of every sample."""
+
+    eps: float
+    accuracy: Bracketed  # right when untouched, and not fooled by this attack at this radius
+    fooled: int  # right when untouched, and fooled
+    missing: int
+    infeasible: int
+    sizes: Spread
+    margins: Spread
+    cost: Cost
+
+
+@dataclass(frozen=True)
+class AttackSummary:
+    """One attack over the grid of radii; a radius with no rows at all is absent from `cells`."""
+
+    name: str
+    role: str  # noise or attack
+    cells: tuple[Cell, ...]
+    only: tuple[int, ...]  # ids broken up to the question's radius by this attack and by no other
+    cost: Cost  # over the whole grid
+
+    def at(self, eps: float) -> Cell | None:
+        return next((cell for cell in self.cells if same_radius(cell.eps, eps)), None)
+
+
+@dataclass(frozen=True)
+class Worst:
+    """Right when untouched and not fooled by anything at this radius or a smaller one."""
+
+    eps: float
+    accuracy: Bracketed
+
+
+@dataclass(frozen=True)
+class Summary:
+    """All that a report says in numbers. `doubts` are reasons not to believe them."""
+
+    victim: str
+    data: str
+    threat: str
+    goal: str
+    eps: float  # the radius in question
+    grid: tuple[float, ...]
+    clean: Share
+    clean_cost: Cost
+    clean_margins: Spread
+    attacks: tuple[AttackSummary, ...]
+    worst: tuple[Worst, ...]
+    rows: int  # rows there are, errors included
+    expected: int  # rows there would be if the run were complete; 0 when the plan does not say
+    doubts: tuple[Doubt, ...]
+
+    @property
+    def complete(self) -> bool:
+        return self.rows > 0 and self.rows >= self.expected
+
+    @property
+    def targeted(self) -> bool:
+        return is_targeted(self.goal)
+
+    @property
+    def headline(self) -> Bracketed:
+        """Robust accuracy in the worst case at the radius in question."""
+        return next(worst.accuracy for worst in self.worst if same_radius(worst.eps, self.eps))
+
+    @property
+    def noise(self) -> tuple[AttackSummary, ...]:
+        return tuple(attack for attack in self.attacks if attack.role == "noise")
+
+
+def summarise(rows: pa.Table, plan: Mapping[str, Any]) -> Summary:
+    """The numbers of a run from its rows (see `runs/rows.py`) and its plan; rows that the plan does not name are ignored."""
+    eps = float(plan["eps"])
+    grid = tuple(sorted({*map(float, plan.get("grid", [])), eps}))
+    cube = cube_of(rows, grid, _planned(plan))
+    worst = tuple(Worst(radius, _worst(cube, radius)) for radius in grid)
+    attacks = tuple(_attack(cube, name, eps) for name in cube.names)
+    samples = _samples(plan) or len(cube.ids)
+    expected = samples * (1 + len(cube.names) * len(grid))
+    headline = worst[grid.index(eps)].accuracy
+    return Summary(
+        victim=str(plan["victim"]),
+        data=str(plan["data"]),
+        threat=threat_name(plan["threat"]),
+        goal=str(plan.get("goal", "untargeted")),
+        eps=eps,
+        grid=grid,
+        clean=share(int(cube.correct[cube.known].sum()), int(cube.known.sum())),
+        clean_cost=_cost([cube.clean]),
+        clean_margins=_spread(cube.clean.margin[cube.clean.measured]),
+        attacks=attacks,
+        worst=worst,
+        rows=cube.rows,
+        expected=expected,
+        doubts=doubts_of(cube, eps, plan, headline, expected),
+    )
+
+
+def same_radius(a: float, b: float) -> bool:
+    """Equal up to the rounding that writing and reading a float as text may bring."""
+    return math.isclose(a, b, rel_tol=1e-9)
+
+
+def is_targeted(goal: str) -> bool:
+    return goal not in ("", "untargeted")
+
+
+def _planned(plan: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(name, role) of everything planned but the untouched input, in the plan's order."""
+    listed = [(str(item["name"]), str(item.get("role", "attack"))) for item in plan.get("attacks", [])]
+    return [(name, role) for name, role in listed if role != "clean"]
+
+
+def _samples(plan: Mapping[str, Any]) -> int:
+    """How many samples were asked for: the first so many of the data, or all of them; 0 when the plan does not say."""
+    count = (plan.get("resolved") or {}).get("count")
+    asked = plan.get("samples")
+    return min((n for n in (count, asked) if n is not None), default=0)
+
+
+def _attack(cube: Cube, name: str, eps: float) -> AttackSummary:
+    columns = [(radius, column) for radius in cube.grid if (column := cube.columns.get((name, radius)))]
+    cells = tuple(_cell(cube, radius, column) for radius, column in columns)
+    alone = cube.broken_by([name], eps) & ~cube.broken_by([other for other in cube.names if other != name], eps)
+    only = tuple(int(index) for index in cube.ids[alone])
+    return AttackSummary(name, cube.roles[name], cells, only, _cost([column for _, column in columns]))
+
+
+def _cell(cube: Cube, eps: float, column: Column) -> Cell:
+    ok = column.measured
+    fooled = column.success & cube.correct & ok
+    robust, errors = cube.correct & ~column.success & ok, column.error
+    n, extra = int(ok.sum()), int(errors.sum())
+    total = n + extra
+    return Cell(
+        eps=eps,
+        accuracy=Bracketed(
+            share(int(robust.sum()), n),
+            extra,
+            (int(robust.sum()) + int((errors & cube.correct).sum())) / total if total else float("nan"),
+            int(robust.sum()) / total if total else float("nan"),
+        ),
+        fooled=int(fooled.sum()),
+        missing=int((~ok & ~errors).sum()),
+        infeasible=int((column.present & ~errors & ~column.feasible).sum()),
+        sizes=_spread(column.size[fooled]),
+        margins=_spread(column.margin[ok]),
+        cost=_cost([column]),
+    )
+
+
+def _worst(cube: Cube, eps: float) -> Bracketed:
+    """Over the samples measured without an error in every cell begun, whatever its radius.
+
+    One population for the whole grid makes the worst case fall with the radius, as it must: what was found inside a
+    smaller ball lies in every larger one.
+    """
+    broken = cube.broken_by(cube.names, eps)
+    robust = cube.correct & ~broken
+    known = share(int((robust & cube.whole).sum()), int(cube.whole.sum()))
+    everyone = cube.whole | cube.doubtful
+    if not everyone.any():
+        return Bracketed(known)
+    errors = int(cube.doubtful.sum())
+    best, least = robust & everyone, robust & cube.whole & ~cube.doubtful
+    return Bracketed(known, errors, float(best.sum() / everyone.sum()), float(least.sum() / everyone.sum()))
+
+
+def _spread(values: Floats) -> Spread:
+    finite = values[np.isfinite(values)]
+    if not finite.size:
+        return Spread(0, (float("nan"),) * 5)
+    five = np.quantile(finite, QUANTILES)
+    return Spread(int(finite.size), (float(five[0]), float(five[1]), float(five[2]), float(five[3]), float(five[4])))
+
+
+def _cost(columns: Sequence[Column]) -> Cost:
+    present = sum(int(column.present.sum()) for column in columns)
+    forwards = sum(int(column.forwards.sum()) for column in columns)
+    backwards = sum(int(column.backwards.sum()) for column in columns)
+    seconds = sum(float(column.seconds.sum()) for column in columns)
+    per = max(present, 1)
+    return Cost(forwards / per, backwards / per, forwards, backwards, seconds)

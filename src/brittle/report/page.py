@@ -1,0 +1,117 @@
+"""One self-contained HTML page for a run: no network, no script, readable on a phone, in the dark and on paper."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+from markupsafe import Markup
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from . import figures, words
+from .gallery import gallery
+from .numbers import Summary, summarise
+from .read import Run, read_kept, read_run
+
+Floats = NDArray[np.float64]
+
+
+def write_report(run_folder: Path | str, out: Path | str | None = None) -> Path:
+    """Write the page of a run, finished or not, and return its path (default: `report.html` in the run's folder)."""
+    run = read_run(run_folder)
+    path = Path(out) if out is not None else run.folder / "report.html"
+    if path.is_dir() or not path.parent.is_dir():
+        raise InputError(f"the report cannot be written to {str(path)!r}; give a file in a folder that exists")
+    text = render(run)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".report-", suffix=".html")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+            stream.write(text)
+        os.chmod(temporary, 0o644)  # mkstemp's 0600 would hide the page from a web server
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+    return path
+
+
+def render(run: Run) -> str:
+    """The page's HTML."""
+    summary = summarise(run.rows, run.plan)
+    resolved: Mapping[str, Any] = run.plan.get("resolved") or {}
+    bounds = [float(bound) for bound in resolved.get("bounds") or (0.0, 1.0)]
+    classes = [str(name) for name in resolved.get("classes") or ()]
+    won, margins = _values(run, summary)
+    pictures = gallery(run.rows, read_kept(run), summary, bounds, classes)
+    return (
+        _environment()
+        .get_template("page.html")
+        .render(
+            s=summary,
+            run=run,
+            resolved=resolved,
+            eps=words.radius(summary.eps, summary.threat, bounds),
+            radii=[(eps, words.radius(eps, summary.threat, bounds)) for eps in summary.grid],
+            worst={case.eps: case.accuracy.robust for case in summary.worst},
+            legend=figures.legend(summary),
+            curves=Markup(figures.curves(summary, bounds)) if summary.attacks and summary.rows else "",
+            margins=Markup(figures.margins(summary, margins)) if any(v.size for v in margins.values()) else "",
+            sizes=Markup(figures.sizes(summary, won, bounds)),
+            gallery=pictures,
+            settings={str(a.get("name")): words.setting(a.get("value", "")) for a in run.plan.get("attacks", [])},
+            tested=[attack.name for attack in summary.attacks if attack.role != "noise" and attack.cells],
+        )
+    )
+
+
+def _values(run: Run, summary: Summary) -> tuple[dict[str, Floats], dict[str, Floats]]:
+    """At the radius in question, by attack: sizes of what fooled a sample that was right, margins of all samples."""
+    table = run.rows
+    names, radii = table["attack"].to_numpy(), table["eps"].to_numpy()
+    roles = table["role"].to_numpy()
+    ok = table["error"].to_numpy() == ""
+    won = table["success"].to_numpy() & table["clean_correct"].to_numpy()
+    here = ok & np.isclose(radii, summary.eps, rtol=1e-9, atol=0.0)
+    size, margin = table["size"].to_numpy(), table["margin"].to_numpy()
+    sizes: dict[str, Floats] = {}
+    margins: dict[str, Floats] = {"clean": margin[ok & (roles == "clean") & np.isfinite(margin)]}
+    for attack in summary.attacks:
+        chosen = here & (names == attack.name)
+        sizes[attack.name] = size[chosen & won & np.isfinite(size)]
+        margins[attack.name] = margin[chosen & np.isfinite(margin)]
+    return sizes, margins
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("brittle", "report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    plain = {name: getattr(words, name) for name in ("amount", "between", "confidence", "duration", "several", "span")}
+    unbroken = {name: _unbroken(getattr(words, name)) for name in ("percent", "interval", "counted")}
+    environment.filters.update(plain | unbroken | {"command": _command})
+    return environment
+
+
+def _command(value: Any) -> str:
+    """A command as it was typed, from text or from a list of words."""
+    return value if isinstance(value, str) else shlex.join(map(str, value))
+
+
+def _unbroken(write: Any) -> Any:
+    """The same words with a no-break space before each unit and inside an interval."""
+
+    def written(*values: Any) -> str:
+        return str(write(*values)).replace(" ", "\u00a0")
+
+    return written

@@ -1,0 +1,61 @@
+"""The summary as a table for the terminal, readable at 80 columns."""
+
+from __future__ import annotations
+
+from rich.table import Table
+from rich.text import Text
+
+from .numbers import Summary, same_radius
+from .shares import Share
+from .words import interval, percent, radius, span
+
+COLUMNS = 4  # radii that fit beside the names in 80 columns
+
+
+def summary_table(summary: Summary) -> Table:
+    """Robust accuracy and its interval: noise, each attack and the worst case, over the radii.
+
+    Longer grids are thinned to four radii: the smallest, the one in question, the largest and one between.
+    """
+    radii = shown_radii(summary)
+    title = f"robust accuracy, {summary.threat}, clean {percent(summary.clean)} {interval(summary.clean)}"
+    table = Table(title=title, title_justify="left", title_style="bold", pad_edge=False, box=None)
+    table.add_column("", overflow="ellipsis", no_wrap=True, max_width=18)
+    for eps in radii:
+        asked = same_radius(eps, summary.eps)
+        name = f"{'▸ ' if asked else ''}{radius(eps, summary.threat)}"
+        table.add_column(name, justify="right", no_wrap=True, style="bold" if asked else "")
+    for attack in sorted(summary.attacks, key=lambda attack: attack.role != "noise"):
+        cells = [attack.at(eps) for eps in radii]
+        style = "dim" if attack.role == "noise" else ""
+        table.add_row(Text(attack.name), *(_both(cell.accuracy.robust) if cell else "–" for cell in cells), style=style)
+    table.add_section()
+    worst = {case.eps: case.accuracy.robust for case in summary.worst}
+    table.add_row("worst case", *(_both(worst[eps]) for eps in radii), style="bold")
+    table.caption = (
+        "95 % intervals. Worst case: right when untouched and not fooled by anything at this radius or below."
+    )
+    if not summary.complete:
+        table.caption += f" INCOMPLETE: {summary.rows:,} of {summary.expected:,} rows."
+    table.caption_justify = "left"
+    return table
+
+
+def shown_radii(summary: Summary) -> list[float]:
+    """At most four radii of the grid, the question's among them."""
+    grid = list(summary.grid)
+    if len(grid) <= COLUMNS:
+        return grid
+    asked = next(eps for eps in grid if same_radius(eps, summary.eps))
+    chosen = {grid[0], asked, grid[-1]}
+    for eps in sorted(grid, key=lambda eps: abs(grid.index(eps) - len(grid) / 2)):
+        if len(chosen) < COLUMNS:
+            chosen.add(eps)
+    return sorted(chosen)
+
+
+def _both(share: Share) -> Text:
+    """`51 % 47–55`: the interval in short, so that four radii fit."""
+    if not share.n:
+        return Text("–")
+    return Text.assemble(percent(share), " ", (span(share), "dim"))

@@ -1,0 +1,93 @@
+"""What a plan expands to: cells (attack x threat x eps), and the units of work that are still missing."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from typing import Any, Literal
+
+from ..errors import InputError
+from .identity import content_hash
+from .plan import Plan
+
+_NEEDED = ("victim_digest", "data_digest", "source_digest", "count")  # what `resolved` must hold before a run
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One attack under one threat at one eps, or `clean`: eps 0, no attack, no threat. Its samples share its key."""
+
+    name: str  # name and role are labels: they are in no identity
+    role: Literal["clean", "attack", "noise"]
+    attack: dict[str, Any] | None
+    threat: dict[str, Any] | None  # encoded, at this cell's eps
+    eps: float
+    goal: str
+    seed: int
+    victim: str  # digests
+    data: str
+    source: str
+    task: str
+
+    @cached_property
+    def key(self) -> str:
+        """The identity of everything that determines a row but the sample."""
+        return content_hash({k: v for k, v in asdict(self).items() if k not in ("name", "role")})
+
+    @property
+    def threat_name(self) -> str:
+        """The threat's own `name`, or its class in lower case: `linf`. Empty for clean."""
+        if self.threat is None:
+            return ""
+        return str(self.threat.get("name") or self.threat["type"].partition("@")[0].rpartition(":")[2].lower())
+
+
+def cells(plan: Plan) -> list[Cell]:
+    """Every cell of an expanded and resolved plan: clean, noise, then the attacks in their order; eps ascending."""
+    lacking = [name for name in _NEEDED if name not in plan.resolved]
+    if lacking or isinstance(plan.threat, str) or any(isinstance(entry.value, str) for entry in plan.attacks):
+        raise InputError(
+            f"this plan cannot run yet; {'resolve ' + ', '.join(lacking) if lacking else 'expand its texts'} first"
+        )
+    if "eps" not in plan.threat and len(plan.grid) > 1:
+        raise InputError(f"grid={list(plan.grid)} varies eps, which this threat does not have; give a grid of one")
+    victim, data, source = (plan.resolved[name] for name in _NEEDED[:3])
+    clean = Cell(
+        name="clean", role="clean", attack=None, threat=None, eps=0.0, goal=plan.goal, seed=plan.seed,
+        victim=victim, data=data, source=source, task=plan.task,
+    )  # fmt: skip
+    found = [clean]
+    for entry in sorted(plan.attacks, key=lambda entry: entry.role != "noise"):
+        assert isinstance(entry.value, dict)
+        for eps in plan.grid:
+            threat = {**plan.threat, "eps": eps} if "eps" in plan.threat else plan.threat
+            found.append(replace(clean, name=entry.name, role=entry.role, attack=entry.value, threat=threat, eps=eps))
+    return found
+
+
+def sample_ids(plan: Plan) -> range:
+    """The ids a plan asks for: the first `samples`, or all there are."""
+    count = int(plan.resolved["count"])
+    return range(count if plan.samples is None else min(plan.samples, count))
+
+
+@dataclass(frozen=True)
+class Unit:
+    """What is run and written in one piece: some samples of one cell."""
+
+    cell: Cell
+    ids: tuple[int, ...]
+
+    @cached_property
+    def id(self) -> str:
+        return content_hash([self.cell.key, self.ids])
+
+
+def missing_units(plan: Plan, done: Collection[tuple[str, int]]) -> list[Unit]:
+    """Units of at most `plan.shard` samples for each (cell key, id) that is not in `done`, in the order of `cells`."""
+    units: list[Unit] = []
+    for cell in cells(plan):
+        missing = [i for i in sample_ids(plan) if (cell.key, i) not in done]
+        units += [Unit(cell, tuple(missing[k : k + plan.shard])) for k in range(0, len(missing), plan.shard)]
+    return units

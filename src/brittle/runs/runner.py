@@ -1,0 +1,193 @@
+"""Run what a plan still lacks, in this process or in several, and write every unit as soon as it is finished."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pickle
+import threading
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from itertools import islice
+from multiprocessing.connection import Connection
+from typing import Any, Protocol
+
+import numpy as np
+
+from ..errors import InputError
+from .cells import Cell, Unit, cells, missing_units, sample_ids
+from .plan import Plan
+from .rows import Row
+from .store import Arrays, Store
+
+
+class Task(Protocol):
+    """Runs samples of a cell: rows in the order of `ids`, and examples `x_adv` (K, *S) float32 with `id` (K,) int64.
+
+    A row may depend on the cell and its id alone, never on who else is in `ids`: shards, batches and processes then
+    change nothing.
+    """
+
+    def run(self, cell: Cell, ids: Sequence[int]) -> tuple[list[Row], dict[str, np.ndarray[Any, Any]]]: ...
+
+
+Build = Callable[[Plan], Task]
+Progress = Callable[[int, int, str], None]  # rows done, rows in all, name of the cell
+
+
+def run(
+    plan: Plan,
+    store: Store,
+    task: Task,
+    *,
+    workers: int = 1,
+    build: Build | None = None,
+    on_progress: Progress | None = None,
+    retry_errors: bool = False,
+) -> list[Row]:
+    """Bring the open `store` to completion and return all its rows; only what is missing runs.
+
+    With `workers` > 1 that many processes run units side by side, each with its own task from `build(plan)`; `build`
+    must then be a function that another process can import. An exception costs only the samples that raise it: they
+    become error rows, which count as done unless `retry_errors`. But when nothing at all has worked so far and a whole
+    unit fails for one and the same reason, that reason is raised as InputError instead. Ctrl-C leaves every finished
+    unit on the disk.
+    """
+    good = store.done(errors=False)
+    done = good if retry_errors else store.done()
+    units = missing_units(plan, done)
+    total = len(cells(plan)) * len(sample_ids(plan))
+    finished = total - sum(len(unit.ids) for unit in units)
+    worked = bool(good)
+    keep = set(sample_ids(plan)[: plan.keep])
+    outcomes = _pooled(plan, units, workers, build) if workers > 1 else (_attempt(task, unit) for unit in units)
+    try:
+        for outcome in outcomes:
+            worked = worked or any(not row.error for row in outcome.rows)
+            errors = {row.error for row in outcome.rows}
+            if not worked and len(errors) == 1 and (len(outcome.rows) > 1 or len(sample_ids(plan)) == 1):
+                raise InputError(errors.pop())
+            store.write(outcome.unit, outcome.rows, _chosen(outcome.kept, keep))
+            finished += len(outcome.rows)
+            if on_progress:
+                on_progress(finished, total, outcome.unit.cell.name)
+    except BrokenProcessPool:
+        raise InputError(
+            f"a worker process died, perhaps for lack of memory; {len(store.done())} rows are safe, "
+            "run the same command again with fewer workers or a smaller batch size"
+        ) from None
+    finally:
+        outcomes.close()
+    return store.rows()
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    unit: Unit
+    rows: list[Row]
+    kept: dict[str, np.ndarray[Any, Any]]
+
+
+def _attempt(task: Task, unit: Unit) -> _Outcome:
+    """Run a unit; where it fails, its halves, down to the samples that fail alone: these become error rows."""
+    try:
+        rows, kept = task.run(unit.cell, unit.ids)
+        if [row.id for row in rows] != list(unit.ids):
+            raise RuntimeError(f"the task returned rows for {[row.id for row in rows]} instead of {list(unit.ids)}")
+        return _Outcome(unit, rows, kept)
+    except Exception as error:
+        sentence = _sentence(error)
+    # Outside the except block: the frames of the failure, and the memory they hold, are gone by now.
+    if len(unit.ids) == 1:
+        return _Outcome(unit, [_error_row(unit.cell, unit.ids[0], sentence)], {})
+    middle = len(unit.ids) // 2
+    halves = [_attempt(task, Unit(unit.cell, ids)) for ids in (unit.ids[:middle], unit.ids[middle:])]
+    arrays = [half.kept for half in halves if half.kept]
+    kept = {name: np.concatenate([a[name] for a in arrays]) for name in (arrays[0] if arrays else ())}
+    return _Outcome(unit, halves[0].rows + halves[1].rows, kept)
+
+
+def _sentence(error: Exception) -> str:
+    return str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}".rstrip(": ")
+
+
+def _error_row(cell: Cell, index: int, sentence: str) -> Row:
+    return Row(
+        cell=cell.key, attack=cell.name, role=cell.role, threat=cell.threat_name, eps=cell.eps, id=index, label=-1,
+        error=sentence,
+    )  # fmt: skip
+
+
+def _chosen(kept: Arrays, keep: set[int]) -> Arrays:
+    """The examples of the samples in `keep`; a task may give more."""
+    if "id" not in kept:
+        return {}
+    wanted = np.isin(kept["id"], list(keep))
+    return {name: array[wanted] for name, array in kept.items()}
+
+
+def _pooled(plan: Plan, units: list[Unit], workers: int, build: Build | None) -> Generator[_Outcome, None, None]:
+    """Outcomes of the units as they come. The workers live only while this process holds one end of a pipe."""
+    try:
+        if build is None:
+            raise TypeError("it is given as an object")
+        pickle.dumps(build)
+    except Exception as error:  # pickle raises many kinds
+        raise InputError(
+            f"workers={workers} needs a victim that every process can open for itself ({error}); name it by a string, "
+            "or give workers=1"
+        ) from None
+    context = multiprocessing.get_context("spawn")
+    listening, held = context.Pipe(duplex=False)
+    threads = max(1, (os.cpu_count() or 1) // workers)
+    pool = ProcessPoolExecutor(workers, context, initializer=_start, initargs=(plan, build, threads, listening))
+    try:
+        queue = iter(units)
+        pending = {pool.submit(_work, unit) for unit in islice(queue, 2 * workers)}
+        while pending:
+            finished, pending = wait(pending, return_when=FIRST_COMPLETED)
+            pending |= {pool.submit(_work, unit) for unit in islice(queue, len(finished))}
+            for future in finished:
+                yield future.result()
+        pool.shutdown()
+    finally:
+        held.close()  # after an interruption this ends the workers at once, in the middle of what they do
+        listening.close()
+        pool.shutdown(cancel_futures=True)
+
+
+_plan_and_build: tuple[Plan, Build]
+_task: Task | None = None  # this worker's own
+
+
+def _start(plan: Plan, build: Build, threads: int, listening: Connection) -> None:
+    """Set up a worker process."""
+    import signal
+
+    import torch
+
+    global _plan_and_build
+    _plan_and_build = plan, build
+    torch.set_num_threads(threads)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    threading.Thread(target=_end_with_parent, args=(listening,), daemon=True).start()
+
+
+def _end_with_parent(listening: Connection) -> None:
+    """Wait for the other end of the pipe to close: the parent is done with us, or dead."""
+    listening.poll(None)
+    os._exit(1)
+
+
+def _work(unit: Unit) -> _Outcome:
+    """Run one unit in a worker, opening the victim first if that was not yet done."""
+    global _task
+    if _task is None:
+        plan, build = _plan_and_build
+        try:
+            _task = build(plan)
+        except Exception as error:  # not every exception survives the way to the parent; its sentence does
+            raise InputError(_sentence(error)) from None
+    return _attempt(_task, unit)
