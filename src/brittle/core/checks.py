@@ -34,14 +34,19 @@ def check_inputs(x: Tensor, victim: Victim) -> None:
 
 def check_labels(labels: Tensor, count: int, classes: int, what: str = "labels") -> None:
     """labels are integers (B,) in [0, classes)."""
-    if not isinstance(labels, Tensor) or labels.is_floating_point() or labels.dtype in (torch.bool, torch.complex64):
-        kind = labels.dtype if isinstance(labels, Tensor) else type(labels).__name__
-        raise InputError(f"the {what} are {kind}; give class indices as an integer tensor, such as {what}.long()")
-    if labels.shape != (count,):
-        raise InputError(f"the {what} have shape {tuple(labels.shape)}, the inputs need ({count},): one class index each")
+    check_indices(labels, count, what)
     if count and (int(labels.min()) < 0 or int(labels.max()) >= classes):
         wrong = int(labels.min()) if int(labels.min()) < 0 else int(labels.max())
         raise InputError(f"{what[:-1]} {wrong} is out of range: the model has {classes} classes, 0 to {classes - 1}")
+
+
+def check_indices(labels: Tensor, count: int, what: str) -> None:
+    """Integers (B,), one for each input."""
+    if not isinstance(labels, Tensor) or labels.is_floating_point() or labels.dtype in (torch.bool, torch.complex64):
+        kind = labels.dtype if isinstance(labels, Tensor) else type(labels).__name__
+        raise InputError(f"the {what} are {kind}; give an integer tensor, such as {what}.long()")
+    if labels.shape != (count,):
+        raise InputError(f"the {what} have shape {tuple(labels.shape)}, the inputs need ({count},): one each")
 
 
 def check_outputs(outputs: Any, count: int) -> Tensor:

@@ -55,8 +55,13 @@ class Oracle:
                 return torch.nn.functional.one_hot(outputs.argmax(1), outputs.shape[1]).to(outputs.dtype)
             return outputs
         outputs = self.victim(x)
+        if x.requires_grad and torch.is_grad_enabled() and not outputs.requires_grad:
+            raise InputError(
+                "the model gives no gradient with respect to its input; take torch.no_grad(), .detach() or numpy out of it, "
+                "or use an attack that needs none, such as uniform_noise"
+            )
         if outputs.requires_grad:
-            outputs.register_hook(self._came_back)
+            outputs.register_hook(self._came_back)  # type: ignore[no-untyped-call]
         return outputs
 
     def select(self, rows: Tensor) -> Oracle:

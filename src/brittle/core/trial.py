@@ -37,8 +37,8 @@ def attempt(
     if not dataclasses.is_dataclass(attack) or not callable(attack):
         name = getattr(attack, "__name__", type(attack).__name__)
         raise InputError(f"{name!r} is not an attack value; did you forget to call it, as in brittle.{name}()?")
-    region = threat.around(x, victim.lower, victim.upper)
     ledger = Ledger.empty(len(x), x.device)
+    region = threat.around(x.clone(), victim.lower, victim.upper)  # the attack's own: writing into it moves no yardstick
     problem = Problem(region, goal, Oracle(victim, ledger, attack.access), Streams.seeded(seed, ids))
     with torch.no_grad():
         proposed = attack(problem) if len(x) else x
@@ -46,4 +46,5 @@ def attempt(
         got = tuple(proposed.shape) if isinstance(proposed, Tensor) else type(proposed).__name__
         raise InputError(f"{type(attack).__name__} returned {got}; an attack returns inputs of shape {tuple(x.shape)}")
     proposed = proposed.detach()
+    region = threat.around(x, victim.lower, victim.upper)
     return Trial(proposed, judge(victim, region, goal, proposed), ledger.forwards, ledger.backwards)

@@ -76,7 +76,7 @@ def as_victim(
         model,
         lower,
         upper,
-        name or getattr(model, "__name__", type(model).__name__),
+        name or str(getattr(model, "__name__", type(model).__name__)),
         _callable_digest(model),
         None,
         torch.device(device or "cpu"),

@@ -64,7 +64,7 @@ def l1(delta: Batch, low: Batch, high: Batch, radius: PerSample) -> Batch:
 def l0(delta: Batch, low: Batch, high: Batch, radius: PerSample) -> Batch:
     """Keep the floor(radius) entries whose keeping shortens the distance most, clipped to the box; set the others to zero."""
     inside = torch.clamp(delta, low, high)
-    gain = delta.square() - (delta - inside).square()
+    gain = inside * (2 * delta - inside)  # delta^2 - (delta - inside)^2, without the cancellation
     rank = torch.empty_like(gain, dtype=torch.long)
     places = torch.arange(gain.shape[1], device=gain.device).expand_as(rank)
     rank.scatter_(1, gain.argsort(dim=1, descending=True, stable=True), places)

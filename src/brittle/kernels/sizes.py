@@ -15,7 +15,8 @@ def l2(delta: Float[Tensor, "b ..."]) -> Float[Tensor, " b"]:
     """Euclidean length; scaled by the largest entry first, so that tiny perturbations do not underflow."""
     flat = delta.flatten(1)
     top = linf(delta).clamp_min(1e-38)
-    return (flat / top[:, None]).norm(dim=1) * top
+    length: Tensor = (flat / top[:, None]).norm(dim=1)
+    return length * top
 
 
 def l1(delta: Float[Tensor, "b ..."]) -> Float[Tensor, " b"]:
