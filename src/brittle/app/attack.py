@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ..core.checks import check_inputs, check_labels, check_outputs
+from ..core.checks import check_indices, check_inputs, check_labels, check_outputs
 from ..core.goal import Classify
 from ..core.problem import Attack, Threat
 from ..core.trial import attempt
@@ -74,7 +74,11 @@ def attack(
         raise InputError(f"confidence={confidence:g} is not a probability; give a number between 0 and 1")
     if isinstance(targets, int):
         targets = torch.full((len(x),), targets)
-    ids = torch.arange(len(x)) if ids is None else ids.cpu()
+    ids = torch.arange(len(x)) if ids is None else ids
+    for what, given in (("labels", labels), ("targets", targets), ("ids", ids)):
+        if given is not None:
+            check_indices(given, len(x), what)
+    ids = ids.cpu().long()
     size = batch_size or max(len(x), 1)
     if size < 1:
         raise InputError(f"batch_size={batch_size} is not a size; give 1 or more")

@@ -6,16 +6,18 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from .. import __version__
 from ..attacks import ATTACKS, Noise, Restarts, parse_attack
+from ..core.checks import check_inputs, check_outputs
 from ..core.problem import Attack, Threat
 from ..core.victim import Victim, as_victim, refuse_training_mode
 from ..data.samples import Samples, as_data
@@ -40,15 +42,15 @@ FRACTIONS = (0.25, 0.5, 0.75, 1.0, 1.5)  # of the question's eps: the grid where
 Attacks = Sequence[str | Attack] | Mapping[str, str | Attack]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Report:
     """What an evaluation found. `rows` has one record for each sample, attack and eps; everything else is computed from it."""
 
     plan: Plan
-    rows: list[Row] = field(repr=False)
-    summary: Summary = field(repr=False)
+    rows: list[Row]
+    summary: Summary
     folder: Path
-    _temporary: Any = field(default=None, repr=False)  # keeps a temporary folder alive as long as the report
+    _temporary: Any = None  # keeps a temporary folder alive as long as the report
 
     @property
     def robust_accuracy(self) -> float:
@@ -69,6 +71,13 @@ class Report:
     def warnings(self) -> list[str]:
         """Reasons to doubt these numbers, in words."""
         return [f"{doubt.measured} {doubt.why} {doubt.mend}" for doubt in self.summary.doubts]
+
+    def __repr__(self) -> str:
+        low, high = self.interval
+        return (
+            f"Report(robust accuracy {self.robust_accuracy:.1%} [{low:.1%}, {high:.1%}] at {self.summary.threat} "
+            f"eps={self.plan.eps:g}, clean {self.clean_accuracy:.1%}, {len(self.warnings)} warnings)"
+        )
 
     def save(self, path: str | Path) -> Path:
         """Write the HTML report: one file, no network needed."""
@@ -144,6 +153,7 @@ def run_plan(
     progress: Progress | None = None,
 ) -> Report:
     """Run what is missing of a plan in the folder `out`, on an opened victim and data."""
+    try_out(victim, data)
     plan = resolve(plan, victim, data)
     task = cells_of(plan, Classification(victim, data, plan.goal, plan.batch_size))
     temporary = tempfile.TemporaryDirectory(prefix="brittle-") if out is None else None
@@ -162,6 +172,25 @@ def run_plan(
                 device=str(victim.device),
             )
     return Report(plan, rows, summarise(read_run(folder).rows, asdict(plan)), folder, temporary)
+
+
+def try_out(victim: Victim, data: Samples) -> None:
+    """Ask the victim about the first few samples, so that what is wrong with it as a whole is said before a run begins."""
+    x, _ = data.batch(range(min(len(data), 8)))
+    x = x.to(victim.dtype)
+    check_inputs(x, victim)
+    try:
+        with torch.no_grad(), victim.undisturbed(0):
+            outputs = check_outputs(victim(x.to(victim.device)), len(x))
+    except InputError:
+        raise
+    except Exception:  # perhaps one bad sample: the run will find out which, and go on without it
+        return
+    if outputs.shape[1] < len(data.classes):
+        raise InputError(
+            f"label {len(data.classes) - 1} of {data.name} is out of range: the model has {outputs.shape[1]} classes, "
+            f"0 to {outputs.shape[1] - 1}"
+        )
 
 
 def resolve(plan: Plan, victim: Victim, data: Samples) -> Plan:

@@ -34,7 +34,7 @@ class Restarts:
             raise InputError("Restarts keeps the highest margin, which a minimum-norm attack does not look for")
 
     @property
-    def access(self) -> Access:  # type: ignore[override]
+    def access(self) -> Access:
         """That of the attack."""
         return self.attack.access
 

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    victim: Annotated[str | None, options.VICTIM] = None,
-    data: Annotated[str | None, options.DATA] = None,
-    threat: Annotated[str | None, options.THREAT] = None,
+    victim: options.MAYBE_VICTIM = None,
+    data: options.MAYBE_DATA = None,
+    threat: options.MAYBE_THREAT = None,
     attack: Annotated[list[str] | None, typer.Option(help="such as pgd:steps=100,loss=dlr; may be repeated")] = None,
     grid: Annotated[str | None, typer.Option(help="perturbation sizes, such as 2/255,4/255,8/255")] = None,
     goal: Annotated[str, typer.Option(help="untargeted, least-likely, second, random or class:N")] = "untargeted",

@@ -7,12 +7,15 @@ from typing import Annotated
 
 import typer
 
-VICTIM = Annotated[
-    str,
-    typer.Argument(help="py:module:function, net:FILE.safetensors (made by brittle train), torch:FILE.pt (with --trust)"),
-]
-DATA = Annotated[str, typer.Argument(help="digits, mnist, fashion-mnist, cifar10, images:FOLDER, npz:FILE")]
-THREAT = Annotated[str, typer.Option(help="linf:8/255, l2:0.5, l1:12, l0:10 or box; add ,mask=FILE to limit where")]
+_VICTIM = "py:module:function, net:FILE.safetensors (made by brittle train), torch:FILE.pt (with --trust)"
+_DATA = "digits, mnist, fashion-mnist, cifar10, images:FOLDER, npz:FILE"
+_THREAT = "linf:8/255, l2:0.5, l1:12, l0:10 or box; add ,mask=FILE to limit where"
+VICTIM = Annotated[str, typer.Argument(help=_VICTIM)]
+MAYBE_VICTIM = Annotated[str | None, typer.Argument(help=_VICTIM)]
+DATA = Annotated[str, typer.Argument(help=_DATA)]
+MAYBE_DATA = Annotated[str | None, typer.Argument(help=_DATA)]
+THREAT = Annotated[str, typer.Option(help=_THREAT)]
+MAYBE_THREAT = Annotated[str | None, typer.Option(help=_THREAT)]
 SEED = Annotated[int, typer.Option(help="of all random numbers")]
 DEVICE = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1; where to compute")]
 TRUST = Annotated[bool, typer.Option("--trust", help="allow files that run code when loaded (pickles)")]

@@ -17,6 +17,8 @@ def check_inputs(x: Tensor, victim: Victim) -> None:
         raise InputError(f"the inputs are a {type(x).__name__}; give a float tensor of shape (batch, ...)")
     if not x.is_floating_point():
         raise InputError(f"the inputs are {x.dtype}; give floats, for images x.float() / 255")
+    if victim.module is not None and next(victim.module.parameters(), None) is not None and x.dtype != victim.dtype:
+        raise InputError(f"the inputs are {x.dtype}, the model's weights {victim.dtype}; give x.to({victim.dtype})")
     if x.ndim < 2:
         raise InputError(f"the inputs have shape {tuple(x.shape)}; the first axis must be the batch: try x[None]")
     if x.numel() == 0:

@@ -14,14 +14,15 @@ class Incumbent:
     """Keeps, for each of B samples, the offered point of the highest score; before any offer, the point it was made with."""
 
     point: Tensor  # (B, *S)
-    score: Tensor  # (B,)
+    score: Tensor  # (B,) float64, which holds the margin of any victim
 
     @classmethod
     def at(cls, x: Tensor) -> Incumbent:
-        return cls(x.clone(), x.new_full((x.shape[0],), -math.inf))
+        return cls(x.clone(), x.new_full((x.shape[0],), -math.inf, dtype=torch.float64))
 
     def offer(self, point: Tensor, score: Tensor, rows: Tensor | None = None) -> None:
         """Offer points (B', *S) with scores (B',) for the given rows (None: all). A NaN score is never better."""
+        score = score.double()
         if rows is None:
             better = score > self.score
             self.score = torch.where(better, score, self.score)

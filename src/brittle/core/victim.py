@@ -30,6 +30,12 @@ class Victim:
     module: nn.Module | None = None
     device: torch.device = torch.device("cpu")
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the weights, which inputs must have too; float32 where there are none to see."""
+        weights = self.module.parameters() if self.module is not None else ()
+        return next((p.dtype for p in weights if p.is_floating_point()), torch.float32)
+
     def __call__(self, x: Tensor) -> Tensor:  # (B, *S) -> (B, C)
         return self.forward(x)
 

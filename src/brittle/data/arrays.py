@@ -27,9 +27,10 @@ def open_npz(source: Source) -> Samples:
 def read_npz(path: Path) -> tuple[Array, Array]:
     """Arrays x and y of a file. Pickled objects inside are refused, for unpickling runs code."""
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            if not isinstance(arrays, np.lib.npyio.NpzFile):
-                raise InputError(f"{path} holds a single array; save both with numpy.savez(FILE, x=..., y=...)")
+        arrays = np.load(path, allow_pickle=False)
+        if not isinstance(arrays, np.lib.npyio.NpzFile):
+            raise InputError(f"{path} holds a single array; save both with numpy.savez(FILE, x=..., y=...)")
+        with arrays:
             missing = [name for name in ("x", "y") if name not in arrays]
             if missing:
                 raise InputError(

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset, default_collate
 
 from ..errors import InputError
-from .samples import ArraySamples, Samples, as_array, as_labels, as_rows, check_bounds, check_values, slices, spread
+from .samples import ArraySamples, Samples, as_array, as_bounds, as_labels, as_rows, check_values, slices, spread
 
 Collate = Callable[[list[Any]], Any]
 
@@ -74,7 +74,7 @@ def from_dataset(dataset: Any, bounds: tuple[float, float], collate: Collate = d
 
     Raises InputError when it streams, is empty, gives other values when read again, or gives no (x, label).
     """
-    check_bounds(bounds)
+    bounds = as_bounds(bounds)
     name = type(dataset).__name__
     if isinstance(dataset, IterableDataset):
         raise InputError(
@@ -113,7 +113,7 @@ def read(
         raise
     except Exception as error:
         raise InputError(
-            f"samples {rows[0]}..{rows[-1]} of {name} cannot be read ({type(error).__name__}: {error}); mend its __getitem__"
+            f"samples {rows[0]}..{rows[-1]} of {name} cannot be read: {type(error).__name__}: {error}; mend its code"
         ) from error
     try:
         batch = collate(items)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..errors import InputError, unknown
 from ..specs import Source, parse_number
-from .samples import check_bounds
+from .samples import as_bounds
 
 
 def check_options(source: Source, known: Iterable[str]) -> None:
@@ -25,9 +25,7 @@ def parse_bounds(text: str) -> tuple[float, float]:
     low, dots, high = text.partition("..")
     if not dots:
         raise InputError(f"bounds={text} is no range; write lower..upper, for example bounds=0..1")
-    bounds = (parse_number(low), parse_number(high))
-    check_bounds(bounds)
-    return bounds
+    return as_bounds((parse_number(low), parse_number(high)))
 
 
 def parse_choice(options: Mapping[str, str], key: str, accepted: tuple[str, ...], default: str) -> str:

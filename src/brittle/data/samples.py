@@ -54,7 +54,7 @@ class ArraySamples:
     bounds: tuple[float, float] = (0.0, 1.0)
 
     def __post_init__(self) -> None:
-        check_bounds(self.bounds)
+        object.__setattr__(self, "bounds", as_bounds(self.bounds))
         if self.x.ndim == 0 or len(self.x) == 0:
             raise InputError(f"{self.name} has no samples (x has shape {self.x.shape}); give at least one")
         if self.x.ndim == 1:
@@ -158,12 +158,13 @@ def as_rows(ids: Sequence[int], count: int, name: str) -> Array:
     return rows
 
 
-def check_bounds(bounds: tuple[float, float]) -> None:
-    """Raises InputError unless the first bound is below the second and both are finite."""
+def as_bounds(bounds: tuple[float, float]) -> tuple[float, float]:
+    """Bounds as floats. Raises InputError unless both are finite and the first is below the second."""
     if not (np.isfinite(bounds[0]) and np.isfinite(bounds[1]) and bounds[0] < bounds[1]):
         raise InputError(
             f"bounds=({bounds[0]:g}, {bounds[1]:g}) are no range; give two finite numbers, the lower one first"
         )
+    return float(bounds[0]), float(bounds[1])
 
 
 def check_values(x: Array, bounds: tuple[float, float], what: str) -> None:

@@ -71,7 +71,7 @@ def _errors(cube: Cube, worst: Bracketed) -> Iterator[Doubt]:
         f"{counted(failed, 'row')} ended in an error ({several(names)}), on {counted(worst.errors, 'sample')}. "
         f"The first error: {sentence}",
         "Samples with errors are left out of the worst case. Were all of them robust, it would be "
-        f"{high:.1f} %; were all of them broken, {low:.1f} %.",
+        f"{high:.0f} %; were all of them broken, {low:.0f} %.",
         "Mend the cause and run the same command again.",
     )
 
@@ -105,7 +105,7 @@ def _noise(cube: Cube, eps: float) -> Iterator[Doubt]:
         f"({several(gradient)}).",
         "An attack that follows the gradient should find whatever blind noise finds. Where it does not, the gradient "
         "is masked (saturated, rounded, random, or not that of the model), and the robust accuracy is too high.",
-        "Add attacks that need no gradient, or draw the model's randomness several times; check that outputs are logits.",
+        "Add attacks that need no gradient, draw the model's randomness more often, check that outputs are logits.",
     )
 
 
@@ -148,7 +148,7 @@ def _not_rising(cube: Cube, threat: str) -> Iterator[Doubt]:
                     "not-rising",
                     f"{name} fools no more samples at {radius(last, threat)} than at {radius(first, threat)}, though "
                     f"{left} are left.",
-                    "A larger ball holds more adversarial examples. An attack that finds none in it does not look there.",
+                    "A larger ball holds more adversarial examples; an attack that finds none of them does not look.",
                     f"Check that {name}'s step size grows with the radius, and look for masked gradients.",
                 )
 
@@ -196,7 +196,7 @@ def _infeasible(cube: Cube) -> Iterator[Doubt]:
             counts[name] = counts.get(name, 0) + outside
     if not counts:
         return
-    listed = several([f"{name} {n:,}" for name, n in counts.items()])
+    listed = several([f"{name} ({n:,})" for name, n in counts.items()])
     yield Doubt(
         "infeasible",
         f"Points outside the threat set or the input range were proposed: {listed}.",

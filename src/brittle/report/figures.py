@@ -84,6 +84,11 @@ def both(draw: Draw, name: str, label: str) -> str:
     return "".join(parts)
 
 
+def has_curves(summary: Summary) -> bool:
+    """Some attack was measured, and the radii can be drawn: a patch or a mask has none."""
+    return any(attack.cells for attack in summary.attacks) and 0 < summary.grid[-1] < math.inf
+
+
 def curves(summary: Summary, bounds: Sequence[float]) -> str:
     """Robust accuracy against the radius: a line and a band for each attack, noise dashed, the worst case heavy."""
     worst = summary.headline.robust
@@ -97,7 +102,7 @@ def curves(summary: Summary, bounds: Sequence[float]) -> str:
 
 def _curves(summary: Summary, bounds: Sequence[float], form: Format) -> Figure:
     wide = form is WIDE
-    drawn = figure(form.width, 400 if wide else 300)
+    drawn = figure(form.width, max(400, 19 * len(summary.attacks)) if wide else 300)
     longest = max((len(_short(attack.name)) for attack in summary.attacks), default=0)
     right = 1 - (30 + 7.5 * max(longest, 10)) / form.width if wide else 1 - 14 / form.width
     left, (bottom, tall) = 44 / form.width, (0.135, 0.80) if wide else (0.17, 0.76)
@@ -113,7 +118,7 @@ def _curves(summary: Summary, bounds: Sequence[float], form: Format) -> Figure:
             ends.append((100 * points[-1][1].value, _short(attack.name), look.color, False))
     points = [(0.0, summary.clean), *((case.eps, case.accuracy.robust) for case in summary.worst)]
     points = [(eps, share) for eps, share in points if share.n]
-    _line(axes, points, INK, "", "-", 2.8, 0.14)
+    _line(axes, points, INK, "", "-", 4.0, 0.14)
     if points:
         ends.append((100 * points[-1][1].value, "worst case", INK, True))
     _asked(axes, summary.eps, radius(summary.eps, summary.threat, bounds))
@@ -138,7 +143,7 @@ def _line(
     )
     axes.plot(
         eps, [100 * s.value for _, s in points], color=color, linewidth=width, linestyle=dash, marker=marker or None,
-        markersize=5, markeredgecolor=PAPER, markeredgewidth=0.8, zorder=4 if color == INK else 3, clip_on=False,
+        markersize=5, markeredgecolor=PAPER, markeredgewidth=0.8, zorder=2.5 if color == INK else 3, clip_on=False,
     )  # fmt: skip
 
 
@@ -182,7 +187,7 @@ def _trimmed(value: float) -> str:
 
 def _name_ends(axes: Axes, ends: Sequence[tuple[float, str, str, bool]], last: float) -> None:
     """Names beside the ends of the lines, moved apart until none overlaps, tied to their lines by a thin rule."""
-    line = 4.6  # percentage points that one line of text needs
+    line = 100 * 15 / axes.bbox.height  # 15 pixels, in percentage points
     ordered = sorted(ends)
     places = spread_out([end[0] for end in ordered], line, 0, 100)
     limit = axes.get_xlim()[1]
@@ -193,7 +198,7 @@ def _name_ends(axes: Axes, ends: Sequence[tuple[float, str, str, bool]], last: f
 
 
 def spread_out(values: Sequence[float], gap: float, low: float, high: float) -> list[float]:
-    """Ascending values moved just enough to be `gap` apart and within [low, high]; evenly spaced where they do not fit."""
+    """Ascending values moved just enough to be `gap` apart within [low, high]; evenly spaced where they do not fit."""
     count = len(values)
     if count > 1 and gap * (count - 1) >= high - low:
         return [low + (high - low) * i / (count - 1) for i in range(count)]
@@ -225,14 +230,21 @@ def margins(summary: Summary, values: dict[str, Floats]) -> str:
 
 
 def sizes(summary: Summary, values: dict[str, Floats], bounds: Sequence[float]) -> str:
-    """How large the perturbations that succeeded are, at the radius in question; empty where nothing succeeded."""
+    """How large the perturbations that succeeded are, for attacks that do not always use up the whole radius; or ""."""
     looked = looks(summary)
-    rows = [(name, values[name], looked[name].color) for name in looked if values.get(name, np.empty(0)).size]
+    rows = [(name, values[name], looked[name].color) for name in looked if name in values]
+    rows = [row for row in rows if row[1].size and not whole_radius(row[1], summary.eps)]
     if not rows:
         return ""
+    largest = summary.eps if math.isfinite(summary.eps) else max(float(row[1].max()) for row in rows)
     label = "Distribution of the sizes of successful perturbations."
     title = f"{summary.threat} size of the perturbation, at eps = {radius(summary.eps, summary.threat, bounds)}"
-    return both(partial(_ridges, rows, (0.0, summary.eps * 1.04), summary.eps, title, ("", "")), "sizes", label)
+    return both(partial(_ridges, rows, (0.0, largest * 1.04), largest, title, ("", "")), "sizes", label)
+
+
+def whole_radius(sizes: Floats, eps: float) -> bool:
+    """Nearly all of these perturbations are as large as they may be; false where there are none."""
+    return bool(sizes.size) and float(np.quantile(sizes, 0.05)) >= 0.99 * eps
 
 
 def _padded(low: float, high: float) -> tuple[float, float]:
@@ -251,7 +263,7 @@ def _ridges(
     """One histogram a row over the same bins, scaled to its own height, median marked; outliers in the end bins."""
     wide = form is WIDE
     left = 150 if wide else 12
-    step = 46 if wide else 58
+    step = 46 if wide else 64
     top, bottom = 26, 46
     height = top + bottom + step * len(rows)
     drawn = figure(form.width, height)
@@ -260,7 +272,7 @@ def _ridges(
     edges = np.linspace(*span, 61 if wide else 41)
     for place, (name, values, color) in enumerate(reversed(rows)):
         counts = np.histogram(np.clip(values, *span), edges)[0].astype(float)
-        tall = (0.80 if wide else 0.62) * counts / max(counts.max(), 1.0)
+        tall = (0.80 if wide else 0.60) * counts / max(counts.max(), 1.0)
         axes.stairs(place + tall, edges, baseline=place, fill=True, color=color, alpha=0.30, linewidth=0)
         axes.stairs(place + tall, edges, baseline=place, color=color, linewidth=1.1)
         axes.axhline(place, color=RULE, linewidth=0.6, zorder=0)
@@ -274,7 +286,7 @@ def _ridges(
         else:
             _note(axes, f"{_short(name)} · median {amount(median)}", edge, floor, (0, 33))
     axes.axvline(mark, color=INK, linewidth=0.9, linestyle=(0, (1, 2)))
-    axes.set(xlim=span, ylim=(0, len(rows)), yticks=[])
+    axes.set(xlim=span, ylim=(-0.03, len(rows)), yticks=[])
     for text, offset, side in ((ends[0], -5, "right"), (ends[1], 5, "left")):
         _note(axes, text, ("data", mark), ("axes fraction", 1), (offset, 5), ha=side, color=MUTED)
     axes.spines[["left", "bottom"]].set_visible(False)

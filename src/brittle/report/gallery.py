@@ -6,7 +6,6 @@ import base64
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -103,7 +102,7 @@ def amplification(largest: float, width: float) -> int:
 
 
 def pixels(x: Floats, bounds: Sequence[float]) -> Bytes:
-    """An input (H, W), (1, H, W) or (3, H, W) in `bounds` as 8-bit (H, W) or (H, W, 3), rounded to the nearest level."""
+    """An input (H, W), (1, H, W) or (3, H, W) in `bounds` as rounded 8-bit (H, W) or (H, W, 3)."""
     scaled = (x.astype(np.float64) - bounds[0]) / (bounds[1] - bounds[0])
     levels = np.rint(np.clip(scaled, 0, 1) * 255).astype(np.uint8)
     if levels.ndim == 2:
@@ -145,25 +144,28 @@ def _pairs(rows: pa.Table, kept: Mapping[str, Mapping[int, Floats]], summary: Su
     clean = {row["id"]: row for row in records if row["role"] == "clean" and row["clean_correct"]}
     right = [row for row in records if row["role"] == "attack" and row["id"] in clean]
     right = [row for row in right if same_radius(row["eps"], summary.eps)]
-    won = {a.name: [row for row in right if row["attack"] == a.name and row["success"]] for a in summary.attacks}
-    turns = [row for turn in zip_longest(*won.values()) for row in turn if row is not None]
+    won = [row for row in right if row["success"]]
     held = [row for row in right if not row["success"]]
-    chosen = _different(turns, MOST - bool(held)) + _different(held, 1)
+    names = [attack.name for attack in summary.attacks]
+    chosen = _in_turn(won, names, MOST - bool(held))
+    chosen += _in_turn([row for row in held if row["id"] not in {c["id"] for c in chosen}] or held, names[::-1], 1)
     return [
         _Pair(kept[clean[row["id"]]["cell"]][row["id"]], kept[row["cell"]][row["id"]], clean[row["id"]], row)
         for row in chosen
     ]
 
 
-def _different(rows: Sequence[Mapping[str, Any]], most: int) -> list[Mapping[str, Any]]:
-    """The first rows of different samples; the same sample again only when there are too few."""
-    seen: set[int] = set()
-    first: list[Mapping[str, Any]] = []
-    again: list[Mapping[str, Any]] = []
-    for row in rows:
-        (again if row["id"] in seen else first).append(row)
-        seen.add(row["id"])
-    return (first + again)[:most]
+def _in_turn(rows: Sequence[Mapping[str, Any]], names: Sequence[str], most: int) -> list[Mapping[str, Any]]:
+    """Rows of the attacks in turn, each of a sample not shown yet while there is one."""
+    left = {name: [row for row in rows if row["attack"] == name] for name in names}
+    chosen: list[Mapping[str, Any]] = []
+    while len(chosen) < most and any(left.values()):
+        for queue in filter(None, left.values()):
+            seen = {row["id"] for row in chosen}
+            row = next((row for row in queue if row["id"] not in seen), queue[0])
+            queue.remove(row)
+            chosen.append(row)
+    return chosen[:most]
 
 
 def _example(pair: _Pair, bounds: Sequence[float], factor: int, classes: Sequence[str]) -> Example:

@@ -117,7 +117,7 @@ class Summary:
 
 
 def summarise(rows: pa.Table, plan: Mapping[str, Any]) -> Summary:
-    """The numbers of a run from its rows (see `runs/rows.py`) and its plan; rows that the plan does not name are ignored."""
+    """The numbers of a run from its rows (see `runs/rows.py`) and its plan; rows that it does not name are ignored."""
     eps = float(plan["eps"])
     grid = tuple(sorted({*map(float, plan.get("grid", [])), eps}))
     cube = cube_of(rows, grid, _planned(plan))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shlex
 import tempfile
@@ -48,6 +49,7 @@ def render(run: Run) -> str:
     resolved: Mapping[str, Any] = run.plan.get("resolved") or {}
     bounds = [float(bound) for bound in resolved.get("bounds") or (0.0, 1.0)]
     classes = [str(name) for name in resolved.get("classes") or ()]
+    eps = words.radius(summary.eps, summary.threat, bounds)
     won, margins = _values(run, summary)
     pictures = gallery(run.rows, read_kept(run), summary, bounds, classes)
     return (
@@ -57,13 +59,16 @@ def render(run: Run) -> str:
             s=summary,
             run=run,
             resolved=resolved,
-            eps=words.radius(summary.eps, summary.threat, bounds),
+            at=f"{summary.threat} eps\u00a0=\u00a0{eps}" if math.isfinite(summary.eps) else summary.threat,
+            eps=eps,
             radii=[(eps, words.radius(eps, summary.threat, bounds)) for eps in summary.grid],
             worst={case.eps: case.accuracy.robust for case in summary.worst},
             legend=figures.legend(summary),
-            curves=Markup(figures.curves(summary, bounds)) if summary.attacks and summary.rows else "",
+            curves=Markup(figures.curves(summary, bounds)) if figures.has_curves(summary) else "",
             margins=Markup(figures.margins(summary, margins)) if any(v.size for v in margins.values()) else "",
             sizes=Markup(figures.sizes(summary, won, bounds)),
+            full=[name for name, values in won.items() if figures.whole_radius(values, summary.eps)],
+            doubts=[doubt for doubt in summary.doubts if doubt.kind != "incomplete"],
             gallery=pictures,
             settings={str(a.get("name")): words.setting(a.get("value", "")) for a in run.plan.get("attacks", [])},
             tested=[attack.name for attack in summary.attacks if attack.role != "noise" and attack.cells],

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
 
 # matplotlib wants real colours; these stand for the page's own, which follow the reader's light or dark scheme
 INK, MUTED, RULE, PAPER, NOISE = "#010101", "#020202", "#030303", "#040404", "#050505"
@@ -26,7 +25,7 @@ MARKERS = {  # matplotlib's name, and the same shape around (13, 5) for the page
     "P": "M11.5 1h3v2.5h2.5v3h-2.5v2.5h-3v-2.5h-2.5v-3h2.5z",
     "": "",
 }
-DASHES: tuple[tuple[float, ...], ...] = ((), (5, 1.5), (1.5, 1.2))
+DASHES: tuple[tuple[float, ...], ...] = ((), (2.5, 1.5), (1.0, 1.0))
 NOISE_DASH = (4.0, 3.0)
 
 PIXEL = 1 / 96  # inches
@@ -66,14 +65,11 @@ def figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width * PIXEL, height * PIXEL), dpi=96, facecolor="none")
 
 
-def no_minor_labels(axis: object) -> None:
-    axis.set_minor_formatter(NullFormatter())  # type: ignore[attr-defined]
-
-
 def inline(drawn: Figure, name: str, label: str, css_class: str) -> str:
     """The figure as one <svg> element without metadata, ids that nothing refers to, namespaces or fonts of its own.
 
-    `name` makes the remaining ids (clip paths, markers) unique in the page; `label` is what a screen reader says.
+    `name` salts the ids that remain (clip paths, markers), so that they are unique in the page; `label` is what a
+    screen reader says.
     """
     stream = io.StringIO()
     with mpl.rc_context({"svg.hashsalt": f"brittle-{name}"}):
@@ -84,11 +80,9 @@ def inline(drawn: Figure, name: str, label: str, css_class: str) -> str:
     text = re.sub(r"<!--.*?-->", "", text, flags=re.S)
     text = re.sub(r' xmlns(:\w+)?="[^"]*"', "", text).replace("xlink:href", "href")
     text = re.sub(r"font: (?:[\w.]+ )?([\d.]+)px '[^;\"]*", r"font-size: \1px", text)
-    text = re.sub(r"url\((#\w+)\)", r"url(\1-NAME)", text)
-    text = re.sub(r'href="(#\w+)"', r'href="\1-NAME"', text)
-    used = set(re.findall(r"#(\w+)-NAME", text))
-    text = re.sub(r' id="([^"]*)"', lambda found: f' id="{found[1]}-NAME"' if found[1] in used else "", text)
-    text = text.replace("-NAME", f"-{name}")
+    used = set(re.findall(r'(?:url\(#|href="#)(\w+)', text))
+    text = re.sub(r' id="([^"]*)"', lambda found: found[0] if found[1] in used else "", text)
+    text = re.sub(r"<[^>]+>", lambda tag: re.sub(r"(\d+\.\d\d)\d+", r"\1", tag[0]), text)  # a hundredth of a pixel
     for color, variable in _VARIABLES.items():
         text = text.replace(color, f"var(--{variable})")
     # the size in points goes; the view box and the page's width decide
@@ -96,7 +90,7 @@ def inline(drawn: Figure, name: str, label: str, css_class: str) -> str:
     box = re.search(r'viewBox="[^"]*"', head)
     assert box is not None
     text = f'<svg class="{css_class}" {box[0]} role="img" aria-label="{_escaped(label)}">{body}'
-    return re.sub(r"\n\s*", "\n", re.sub(r"(\d+\.\d\d)\d+", r"\1", text))
+    return re.sub(r"\n\s*", "\n", text)
 
 
 def _escaped(text: str) -> str:

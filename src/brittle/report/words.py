@@ -57,6 +57,8 @@ def confidence(value: float) -> str:
 
 def radius(eps: float, threat: str = "", bounds: Sequence[float] = (0.0, 1.0)) -> str:
     """`8/255` for linf radii of inputs in [0, 1] that are whole grey levels and no short decimal; else three digits."""
+    if not math.isfinite(eps):
+        return "any size"
     levels = 255 * eps
     whole = levels > 0.5 and abs(levels - round(levels)) < 1e-6
     short = len(f"{eps:.6g}") <= 5  # 0.2 is 51/255, and 0.2 is what was meant

@@ -247,8 +247,13 @@ def write_durably(path: Path, data: bytes) -> None:
 
 def _read(path: Path) -> pa.Table:
     """One unit's rows in the schema's columns; pyarrow.ArrowException where the file is damaged or something else."""
-    with pq.ParquetFile(path, page_checksum_verification=True) as file:
-        table = file.read()
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            table = file.read()
+    except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno not in (None, errno.EIO):
+            raise  # the file was not looked at
+        raise pa.ArrowInvalid(str(error)) from None  # arrow complains about the content in many ways
     lacking = set(SCHEMA.names) - set(table.column_names)
     if lacking:
         raise pa.ArrowInvalid(f"it lacks the columns {', '.join(sorted(lacking))}")

@@ -66,6 +66,7 @@ class Classification:
     def _run_batch(self, attack: Attack | None, threat: Threat, ids: Sequence[int], seed: int) -> Results:
         victim, started = self.victim, time.perf_counter()
         x, labels = self.data.batch(ids)
+        x = x.to(victim.dtype)
         check_inputs(x, victim)
         x = x.to(victim.device).clamp(victim.lower, victim.upper)
         rows = torch.as_tensor(list(ids), device=victim.device)

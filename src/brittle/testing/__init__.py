@@ -5,8 +5,9 @@
     def test_my_attack_keeps_the_laws():
         assert_conforms(MyAttack(steps=10))
 
-`check_attack(MyAttack())` and `check_region(my_threat)` give the findings one by one; `brittle check mypackage:MyAttack` prints them.
-`linear` makes victims whose nearest adversarial example is known, `references` holds slow and plain versions of the kernels.
+`check_attack(MyAttack())` and `check_region(my_threat)` give the findings one by one; `brittle check
+mypackage:MyAttack` prints them. `linear` makes victims whose nearest adversarial example is known, `references` holds
+slow and plain versions of the kernels.
 """
 
 from .conformance import assert_conforms, check_attack

@@ -32,11 +32,11 @@ def run_checks(checks: Mapping[str, Callable[[Subject], None]], subject: Subject
         try:
             check(subject)
         except Broken as broken:
-            findings.append(Finding(name, False, f"{name}: {broken}"))
+            findings.append(Finding(name, False, str(broken)))
         except Exception as error:
-            findings.append(Finding(name, False, f"{name}: {_raised(error)}"))
+            findings.append(Finding(name, False, _raised(error)))
         else:
-            findings.append(Finding(name, True, f"{name}: holds"))
+            findings.append(Finding(name, True, "holds"))
     return findings
 
 

@@ -1,4 +1,4 @@
-"""Victims whose nearest adversarial example is known exactly, and a small network that has everything a model can have."""
+"""Victims whose nearest adversarial example is known, and a small network that has all that a model can have."""
 
 from __future__ import annotations
 
@@ -29,11 +29,12 @@ class LinearVictim:
     bias: Tensor
 
     def distance(self, x: Tensor, labels: Tensor, norm: str, targets: Tensor | None = None) -> Tensor:
-        """Size (B,) of the smallest perturbation of x (B, *S) that reaches the decision boundary, in linf, l2, l1 or l0.
+        """Size (B,) of the smallest perturbation of x (B, *S) that reaches the boundary, in linf, l2, l1 or l0.
 
-        An attack can win exactly where its eps is greater (for l0: where eps is at least this number). Zero where already won. With
-        `targets`, exact for two classes and a lower bound for more. The linf, l2 and l1 distances leave the box out, so choose bounds
-        wide enough not to bind; the l0 distance takes it in, because without a box one feature is always enough.
+        An attack can win exactly where its eps is greater (for l0: where eps is at least this number). Zero where
+        already won. With `targets`, exact for two classes and a lower bound for more. The linf, l2 and l1 distances
+        leave the box out, so choose bounds wide enough not to bind; the l0 distance takes it in, because without a
+        box one feature is always enough.
         """
         if norm not in (*_DUAL, "l0"):
             raise unknown("norm", norm, [*_DUAL, "l0"])
@@ -83,7 +84,7 @@ def network(
     dtype: torch.dtype = torch.float64,
     bounds: tuple[float, float] = (0.0, 1.0),
 ) -> Victim:
-    """A small curved network with BatchNorm, Dropout and one frozen layer, in evaluation mode, of inputs (B, *shape)."""
+    """A small curved network of inputs (B, *shape), in evaluation mode, with BatchNorm, Dropout and a frozen layer."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         module = nn.Sequential(

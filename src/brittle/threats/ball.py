@@ -175,7 +175,7 @@ class BallRegion:
 
     def contains(self, x_adv: Tensor) -> Tensor:
         inside = ((x_adv >= self.lower) & (x_adv <= self.upper)).flatten(1).all(1)
-        scale = torch.maximum(self.lower.abs().amax(), self.upper.abs().amax()).double()
+        scale = torch.maximum(self.lower.abs(), self.upper.abs()).flatten(1).amax(1).double()
         unit = 8 * torch.finfo(self.x.dtype).eps * self.norm.rounding(self.x[0].numel() if len(self.x) else 1)
         return inside & (self.size(x_adv) <= self.radius.double() + unit * (scale + self.radius.double()))
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ..core.problem import Threat
 from ..errors import InputError, unknown
 from ..specs import parse_call, parse_number
-from ..core.problem import Threat
 from .ball import box, l0, l1, l2, linf
 from .mask import Mask
 

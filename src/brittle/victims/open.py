@@ -97,7 +97,7 @@ def _open_torch(request: Request) -> Victim:
     path = required_path(request.source, "a .pt file that torch.save wrote")
     if not request.trust:
         raise InputError(
-            f"{path} is a pickle, which can run any code when it is read; if you trust its origin add --trust (trust=True), "
+            f"{path} is a pickle, which can run any code when read; if you trust its origin add --trust (trust=True), "
             "else load weights from safetensors in a function of yours and give py:MODULE:FUNCTION"
         )
     _see_current_folder()  # a pickle names the modules of its classes

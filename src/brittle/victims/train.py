@@ -28,8 +28,8 @@ def train(
     """A network trained by Adam on cross-entropy, in eval mode.
 
     The learning rate falls from `lr` to 0 over the last epoch. The same arguments give the same weights, and torch's
-    global random numbers are left as they were. Raises InputError for settings out of range, for data that do not fit the
-    architecture, and when the loss is no longer finite.
+    global random numbers are left as they were. Raises InputError for settings out of range, for data that do not fit
+    the architecture, and when the loss is no longer finite.
     """
     _check(data, architecture, epochs, batch_size, lr)
     with torch.random.fork_rng(devices=[]):

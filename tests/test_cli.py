@@ -1,0 +1,204 @@
+"""The command line as a person meets it: every command once, on the embedded data, and errors as one sentence."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+MODULE = """
+from dataclasses import dataclass
+from typing import ClassVar
+import torch
+from brittle import Access
+
+def constant():
+    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10)).eval()
+
+def broken():
+    raise OSError("no such weights")
+
+@dataclass(frozen=True)
+class Honest:
+    access: ClassVar[Access] = Access.SCORES
+    minimises: ClassVar[bool] = False
+    paper: ClassVar[str] = ""
+    def __call__(self, problem):
+        return problem.region.random(problem.streams)
+
+@dataclass(frozen=True)
+class Cheat(Honest):
+    def __call__(self, problem):
+        return problem.region.random(problem.streams) + 1
+"""
+
+
+def brittle(*args: str, cwd: Path, code: int = 0) -> str:
+    """Run the command in this process, in the folder `cwd`; return all that it printed. It must exit with `code`."""
+    from brittle.cli import main
+
+    out, error = io.StringIO(), io.StringIO()
+    with (
+        contextlib.chdir(cwd),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(error),
+        pytest.MonkeyPatch.context() as patch,
+        pytest.raises(SystemExit) as ended,
+    ):
+        patch.setenv("COLUMNS", "100")
+        patch.setattr(sys, "argv", ["brittle", *args])
+        main()
+    assert (ended.value.code or 0) == code, f"exit {ended.value.code}\n{out.getvalue()}\n{error.getvalue()}"
+    return out.getvalue() + error.getvalue()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a trained network and a stranger's module."""
+    path = tmp_path_factory.mktemp("cli")
+    (path / "mine.py").write_text(MODULE)
+    printed = brittle("train", "digits", "--out", "net.safetensors", "--epochs", "15", cwd=path)
+    assert "test accuracy 9" in printed
+    return path
+
+
+def test_evaluate_prints_a_table_writes_a_report_and_goes_on(folder: Path) -> None:
+    command = ("evaluate", "net.safetensors", "digits", "--threat", "linf:0.1", "--attack", "fgsm")
+    command += ("--attack", "uniform_noise", "--grid", "0.05,0.1", "--samples", "60", "--out", "runs/a")
+    printed = brittle(*command, cwd=folder)
+    assert "fgsm" in printed
+    assert "uniform_noise" in printed
+    assert "worst case" in printed
+    page = folder / "runs/a/report.html"
+    assert "<svg" in page.read_text()
+    units = {unit: unit.stat().st_mtime_ns for unit in (folder / "runs/a/units").iterdir()}
+    assert len([u for u in units if u.suffix == ".parquet"]) == 5  # clean, and two attacks at two eps
+    brittle(*command, cwd=folder)
+    assert {unit: unit.stat().st_mtime_ns for unit in (folder / "runs/a/units").iterdir()} == units
+    page.unlink()
+    brittle("report", "runs/a", cwd=folder)
+    assert page.is_file()
+
+
+def test_workers_give_the_rows_of_one_process(folder: Path) -> None:
+    from brittle.runs.store import Store
+
+    command = ("evaluate", "net.safetensors", "digits", "--threat", "linf:0.1", "--attack", "pgd:steps=5")
+    command += ("--grid", "0.1", "--samples", "60", "--shard", "20")
+    brittle(*command, "--out", "runs/one", cwd=folder)
+    brittle(*command, "--out", "runs/two", "--workers", "2", cwd=folder)
+    one, two = (
+        [(r.attack, r.id, r.success, r.predicted, r.forwards) for r in Store(folder / f"runs/{name}").rows()]
+        for name in ("one", "two")
+    )
+    assert one == two
+    assert len(one) == 120
+
+
+def test_a_plan_file_runs_and_a_wrong_field_is_named(folder: Path) -> None:
+    plan = 'victim = "net.safetensors"\ndata = "digits"\nthreat = "linf:0.1"\nattacks = ["fgsm"]\nsamples = 20\n'
+    (folder / "plan.toml").write_text(plan)
+    assert "fgsm" in brittle("evaluate", "--plan", "plan.toml", "--out", "runs/plan", cwd=folder)
+    (folder / "wrong.toml").write_text(plan.replace("samples", "sampels"))
+    assert "unknown field 'sampels'; did you mean samples" in brittle(
+        "evaluate", "--plan", "wrong.toml", cwd=folder, code=2
+    ).replace("\n", " ")
+
+
+def test_attack_writes_rounded_pictures_and_tells_what_survives(folder: Path) -> None:
+    out = folder / "adv"
+    printed = brittle(
+        "attack", "net.safetensors", "digits", "--threat", "linf:0.15", "--attack", "pgd", "--samples", "8",
+        "--out", str(out), cwd=folder,
+    )  # fmt: skip
+    assert "after rounding to 8 bits" in printed
+    exact = load_file(out / "adversarial.safetensors")
+    assert float((exact["x_adv"] - exact["x"]).abs().max()) <= 0.15 + 1e-6
+    rows = list(csv.DictReader((out / "examples.csv").open()))
+    from brittle.victims.open import open_victim
+
+    victim = open_victim(str(folder / "net.safetensors"))
+    assert len(rows) == 8
+    for i, row in enumerate(rows):
+        with Image.open(out / f"{int(row['id']):05d}-adversarial.png") as image:
+            pixels = np.array(image)
+        levels = exact["x_adv"][i, 0].double() * 255
+        np.testing.assert_array_equal(pixels, levels.round().numpy().astype(np.uint8))
+        predicted = int(victim(torch.from_numpy(pixels).float()[None, None] / 255).argmax())
+        assert row["success_8bit"] == str(predicted != int(row["label"]))
+    assert sum(row["success"] == "True" for row in rows) >= 5
+    assert (out / "00000-original.png").is_file()
+
+
+@pytest.mark.parametrize("targeted", ["3", "least-likely", "random", "second"])
+def test_attack_targeted(folder: Path, targeted: str) -> None:
+    out = folder / f"adv-{targeted}"
+    brittle(
+        "attack", "net.safetensors", "digits", "--threat", "linf:0.3", "--attack", "ifgsm", "--samples", "10",
+        "--targeted", targeted, "--out", str(out), cwd=folder,
+    )  # fmt: skip
+    rows = list(csv.DictReader((out / "examples.csv").open()))
+    assert all(row["target"] and row["target"] != row["label"] for row in rows)
+    assert all(row["after"] == row["target"] for row in rows if row["success"] == "True")
+    if targeted == "3":
+        assert {row["target"] for row in rows if row["label"] != "3"} == {"3"}
+    assert any(row["success"] == "True" for row in rows)
+
+
+@pytest.mark.parametrize("kind", ["attacks", "threats", "data", "victims", "losses"])
+def test_list(kind: str, tmp_path: Path) -> None:
+    words = {"attacks": "fgsm", "threats": "linf", "data": "mnist", "victims": "py", "losses": "cross_entropy"}
+    assert words[kind] in brittle("list", kind, cwd=tmp_path)
+
+
+def test_check_passes_an_honest_attack_and_fails_a_cheat(folder: Path) -> None:
+    assert "checks passed" in brittle("check", "mine:Honest", cwd=folder)
+    assert "FAILED" in brittle("check", "mine:Cheat", cwd=folder, code=1)
+
+
+@pytest.mark.slow
+def test_demo_on_the_embedded_digits(tmp_path: Path) -> None:
+    printed = " ".join(brittle("demo", "--out", "d", cwd=tmp_path).split())
+    assert "pixels were let out of [0, 1]" in printed
+    assert (tmp_path / "d/run/report.html").is_file()
+
+
+BAD = {
+    ("evaluate", "net.safetensors", "digits", "--threat", "linf:8"): "did you mean 8/255?",
+    ("evaluate", "net.safetensors", "digits"): "needs VICTIM, DATA and --threat",
+    ("evaluate", "net.safetensors", "mnits", "--threat", "linf:0.1"): "unknown data 'mnits'; did you mean mnist",
+    ("evaluate", "missing.safetensors", "digits", "--threat", "linf:0.1"): "missing.safetensors",
+    ("evaluate", "py:mine:broken", "digits", "--threat", "linf:0.1"): "no such weights",
+    ("evaluate", "py:mine:nothing", "digits", "--threat", "linf:0.1"): "nothing",
+    ("evaluate", "weights.pt", "digits", "--threat", "linf:0.1"): "--trust",
+    ("attack", "net.safetensors", "digits", "--threat", "linf:0.1", "--attack", "fgms", "--out", "x"): "did you mean fgsm",
+    ("attack", "net.safetensors", "digits", "--threat", "linf:0.1", "--targeted", "cat", "--out", "x"): "no class of these",
+    ("report", "nowhere"): "holds no run",
+    ("list", "atacks"): "did you mean attacks",
+    ("check", "mine"): "is not module:Attack",
+    ("train", "digits", "--out", "net.pt"): "safetensors",
+    ("demo", "--data", "cifar"): "unknown demo data 'cifar'",
+}
+
+
+@pytest.mark.parametrize("command", BAD, ids=lambda c: " ".join(c[:2]))
+def test_bad_input_is_a_sentence_and_exit_2(folder: Path, command: tuple[str, ...]) -> None:
+    torch.save(torch.nn.Linear(2, 2), folder / "weights.pt")
+    printed = " ".join(brittle(*command, cwd=folder, code=2).split())
+    assert printed.startswith("brittle: ")
+    assert BAD[command] in printed
+    assert not (folder / "x").exists()
+
+
+def test_reports_and_help_start_without_torch() -> None:
+    code = "import sys, brittle.report.page, brittle.runs.store, brittle.cli; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
