@@ -60,7 +60,10 @@ def plan_of(samples: int | None = 7, **changes: Any) -> Plan:
 
 
 class FakeTask:
-    """`seconds` is slept in every unit (in clean ones 0.1 at most); the samples in `bad` raise what `raises` makes; `calls` lists what was run."""
+    """Sleeps `seconds` in every unit (in clean ones 0.1 at most); the samples in `bad` raise what `raises` makes.
+
+    `calls` lists what was run.
+    """
 
     def __init__(
         self, seconds: float = 0.0, bad: Sequence[int] = (), raises: Callable[[int], BaseException] = RuntimeError

@@ -62,6 +62,10 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
         {"x": (X * 255).to(torch.uint8)},
         r"the inputs are torch.uint8; give floats, .* x.float\(\) / 255",
     ),
+    "inputs of another dtype than the weights": (
+        {"x": X.double()},
+        r"the inputs are torch.float64, the model's weights torch.float32; give x.to\(torch.float32\)",
+    ),
     "inputs that are a list": ({"x": X.tolist()}, "the inputs are a list; give a float tensor"),
     "inputs without a batch": ({"x": X[0, 0]}, r"the inputs have shape \(4,\); the first axis must be the batch"),
     "empty bounds": ({"bounds": (1, 1)}, r"bounds=\(1, 1\) are empty"),

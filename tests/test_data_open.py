@@ -254,7 +254,6 @@ def test_each_known_set_has_a_line():
 
 
 @pytest.mark.data
-@pytest.mark.skipif("BRITTLE_DATA" not in os.environ, reason="BRITTLE_DATA is not set")
 @pytest.mark.parametrize(
     ("text", "counts", "labels"),
     [
@@ -274,7 +273,6 @@ def test_the_real_sets_begin_as_they_are_known_to(text, counts, labels):
 
 
 @pytest.mark.data
-@pytest.mark.skipif("BRITTLE_DATA" not in os.environ, reason="BRITTLE_DATA is not set")
 def test_the_mean_of_mnist_is_the_published_one():
     x, _ = open_data("mnist?split=train").batch(range(60_000))
     assert x.mean().item() == pytest.approx(0.1307, abs=5e-5)

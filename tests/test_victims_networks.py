@@ -199,7 +199,6 @@ def test_wrong_training_is_refused(changes, sentence):
 
 @pytest.mark.data
 @pytest.mark.slow
-@pytest.mark.skipif("BRITTLE_DATA" not in os.environ, reason="BRITTLE_DATA is not set")
 def test_mnist_is_learnt_to_97_percent_in_under_a_minute():
     data = open_data("mnist?split=train")
     start = time.process_time()

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..core.incumbent import Incumbent
-from ..core.losses import find_loss
+from ..core.losses import Loss, find_loss
 from ..core.oracle import Access
 from ..core.problem import Problem
 from ..errors import InputError
@@ -61,52 +61,58 @@ class GradientAscent:
             step = region.radius * (self.reach / self.steps)
         else:
             step = torch.full_like(region.radius, self.step_size)
-        point = region.random(problem.streams) if self.start == "random" else region.x
+        point = region.random(problem.streams) if self.start == "random" else region.x.clone()
         best = Incumbent.at(region.x) if self.keep == "best" else None
-        result, momentum, rows = region.x.clone() if self.stop else None, None, None
+        left = region.x.clone() if self.stop else None  # where samples that are won have left from
+        momentum: Tensor | None = None
+        rows: Tensor | None = None  # which samples are still here; None: all
         for taken in range(self.steps):
             asked = self._lookahead(problem, point, momentum, step)
-            margin, grad = self._query(problem, asked, loss)
+            margin, grad = self._query(problem, asked, loss, measured=self.stop or best is not None)
             if best is not None:
                 best.offer(asked, margin, rows)
-            if result is not None and _looks(taken):
+            if left is not None and _looks(taken):
                 won = margin > 0
                 if bool(won.any()):
                     rows = rows if rows is not None else torch.arange(len(won), device=won.device)
-                    result[rows[won]] = asked[won]
+                    left[rows[won]] = asked[won]
                     stay = (~won).nonzero().squeeze(1)
-                    if not len(stay):
-                        return best.point if best is not None else result
                     problem, rows, step, point, grad = problem.select(stay), rows[stay], step[stay], point[stay], grad[stay]
                     momentum = momentum[stay] if momentum is not None else None
+                    if not len(rows):
+                        break
             if self.momentum:
-                momentum = _accumulate(momentum, grad, self.momentum)
-                grad = momentum
-            point = problem.region.project(problem.region.ascend(point, grad, step))
+                grad = momentum = _accumulate(momentum, grad, self.momentum)
+                grad = grad.clone()  # the step overwrites it
+            point = problem.region.step_(point, grad, step)
         if best is not None:
-            with torch.no_grad():
-                best.offer(point, problem.goal.margin(problem.oracle(point)), rows)
+            if rows is None or len(rows):
+                with torch.no_grad():
+                    best.offer(point, problem.goal.margin(problem.oracle(point)), rows)
             return best.point
-        if result is None or rows is None:
+        if left is None or rows is None:
             return point
-        result[rows] = point
-        return result
+        left[rows] = point
+        return left
 
-    def _query(self, problem: Problem, point: Tensor, loss: object) -> tuple[Tensor, Tensor]:
-        """Goal margin (B,) and gradient (B, *S) of the loss at the point, both averaged over the draws."""
-        margin = grad = None
+    def _query(self, problem: Problem, point: Tensor, loss: Loss, measured: bool) -> tuple[Tensor, Tensor]:
+        """Goal margin (B,), zero unless `measured`, and gradient (B, *S) of the loss at the point, averaged over the draws.
+
+        A gradient that is NaN counts as zero: one undefined derivative must not spoil the sample's other features.
+        """
+        margin, grad = torch.zeros_like(problem.region.radius), None
         for _ in range(self.draws):
             asked = point.detach().requires_grad_()
             with torch.enable_grad():
                 outputs = problem.oracle(asked)
-                total = loss(outputs, problem.goal).sum()  # type: ignore[operator]
+                total = loss(outputs, problem.goal).sum()
             (new,) = torch.autograd.grad(total, asked)
-            seen = problem.goal.margin(outputs.detach())
             grad = new if grad is None else grad + new
-            margin = seen if margin is None else margin + seen
-        assert margin is not None
+            if measured:
+                margin = margin + problem.goal.margin(outputs.detach()) / self.draws
         assert grad is not None
-        return margin / self.draws, grad
+        grad = grad.contiguous()  # autograd may return an expanded view, which cannot be written to
+        return margin, torch.nan_to_num(grad, nan=0.0, out=grad)
 
     def _lookahead(self, problem: Problem, point: Tensor, momentum: Tensor | None, step: Tensor) -> Tensor:
         if not self.nesterov or momentum is None:

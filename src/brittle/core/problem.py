@@ -35,6 +35,9 @@ class Region(Protocol):
     def project(self, point: Tensor) -> Tensor:
         """A point of the region near `point`."""
 
+    def step_(self, point: Tensor, grad: Tensor, step: Tensor) -> Tensor:
+        """`project(ascend(point, grad, step))`, for a loop that needs neither `point` nor `grad` afterwards: both may be overwritten."""
+
     def size(self, x_adv: Tensor) -> Tensor:
         """How far x_adv is from x (B,)."""
 

@@ -29,16 +29,28 @@ def mix(z: Keys) -> Keys:
 
 def uniform(keys: Keys, draw: int, count: int, dtype: torch.dtype = torch.float32) -> Float[Tensor, "b n"]:
     """(B, count) numbers in the open interval (0, 1)."""
+    out = torch.empty(len(keys), count, dtype=dtype, device=keys.device)
+    rows = max(1, _BLOCK // max(count, 1)) if keys.device.type == "cpu" else max(len(keys), 1)
+    for start in range(0, len(keys), rows):
+        out[start : start + rows] = _bits(keys[start : start + rows], draw, count)
+    return out.add_(0.5).mul_(2.0**-23)
+
+
+_BLOCK = 1 << 16  # numbers made at a time on the CPU, so that twenty passes over them stay in its cache
+
+
+def _bits(keys: Keys, draw: int, count: int) -> Int[Tensor, "b n"]:
+    """(B, count) random integers of 23 bits."""
     z = mix(keys + _signed((draw * 0x9E3779B97F4A7C15) & _MASK64))
     low = (z & 0xFFFFFFFF).to(torch.int32)[:, None]
     high = _shift(z, 32).to(torch.int32)[:, None]
     x = torch.arange(count, dtype=torch.int32, device=keys.device) * -1640531527 ^ low
-    for shift, factor in ((17, 0xED5AD4BB), (11, 0xAC4C1B51), (15, 0x31848BAB)):  # in place: this is the cost of a random start
+    for shift, factor in ((17, 0xED5AD4BB), (11, 0xAC4C1B51), (15, 0x31848BAB)):
         x ^= _shift32(x, shift)
         x += high
         x *= _signed32(factor)
     x ^= _shift32(x, 14)
-    return _shift32(x, 9).to(dtype).add_(0.5).mul_(2.0**-23)
+    return _shift32(x, 9)
 
 
 def normal(keys: Keys, draw: int, count: int, dtype: torch.dtype = torch.float32) -> Float[Tensor, "b n"]:

@@ -9,18 +9,18 @@ from .numbers import Summary, same_radius
 from .shares import Share
 from .words import interval, percent, radius, span
 
-COLUMNS = 4  # radii that fit beside the names in 80 columns
+COLUMNS = 6  # radii that fit beside the names in 80 columns
 
 
 def summary_table(summary: Summary) -> Table:
     """Robust accuracy and its interval: noise, each attack and the worst case, over the radii.
 
-    Longer grids are thinned to four radii: the smallest, the one in question, the largest and one between.
+    Longer grids are thinned to six radii, the smallest, the one in question and the largest among them.
     """
     radii = shown_radii(summary)
     title = f"robust accuracy, {summary.threat}, clean {percent(summary.clean)} {interval(summary.clean)}"
     table = Table(title=title, title_justify="left", title_style="bold", pad_edge=False, box=None)
-    table.add_column("", overflow="ellipsis", no_wrap=True, max_width=18)
+    table.add_column("", overflow="fold", max_width=24)
     for eps in radii:
         asked = same_radius(eps, summary.eps)
         name = f"{'▸ ' if asked else ''}{radius(eps, summary.threat)}"
@@ -42,7 +42,7 @@ def summary_table(summary: Summary) -> Table:
 
 
 def shown_radii(summary: Summary) -> list[float]:
-    """At most four radii of the grid, the question's among them."""
+    """At most six radii of the grid, the question's among them."""
     grid = list(summary.grid)
     if len(grid) <= COLUMNS:
         return grid
@@ -55,7 +55,7 @@ def shown_radii(summary: Summary) -> list[float]:
 
 
 def _both(share: Share) -> Text:
-    """`51 % 47–55`: the interval in short, so that four radii fit."""
+    """The share, and in small below it the interval: `51 %` over `47–55`."""
     if not share.n:
         return Text("–")
-    return Text.assemble(percent(share), " ", (span(share), "dim"))
+    return Text.assemble(percent(share), "\n", (span(share), "dim not bold"))

@@ -138,10 +138,16 @@ class BallRegion:
         radius = self._wide(self.radius)
         return torch.maximum(self.x - radius, self.lower), torch.minimum(self.x + radius, self.upper)
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one sample."""
+        return tuple(self.x.shape[1:])
+
     @cached_property
-    def free(self) -> Tensor:
-        """(B, *S) bool: features that may change."""
-        return (self.lower < self.upper).expand(self.x.shape)
+    def free(self) -> Tensor | None:
+        """(B, *S) bool: features that may change; None where all may."""
+        free = self.lower < self.upper
+        return None if self.lower.shape[0] != self.x.shape[0] or bool(free.all()) else free
 
     def project(self, point: Tensor) -> Tensor:
         low, high = self.limits
@@ -153,22 +159,31 @@ class BallRegion:
         return torch.clamp(x + delta, low, high)
 
     def ascend(self, point: Tensor, grad: Tensor, step: Tensor) -> Tensor:
-        if self.lower.shape[0] == self.x.shape[0] and self.norm.nearest is not None:
+        if self.free is not None and self.norm.nearest is not None:
             grad = grad * self.free  # a masked feature must not take part in the norm of the direction
         return self.norm.ascend(point, grad, step, self.lower, self.upper)
+
+    def step_(self, point: Tensor, grad: Tensor, step: Tensor) -> Tensor:
+        """`project(ascend(...))`; in Linf without a single new tensor, because on a small network making them is what costs."""
+        if self.norm.nearest is not None:
+            return self.project(self.ascend(point, grad, step))
+        low, high = self.limits
+        return torch.clamp(point.addcmul_(grad.sign_(), self._wide(step)), low, high, out=point)
 
     def random(self, streams: Streams) -> Tensor:
         """Uniform in the ball, then projected. L0: that many features, at random, uniform in the input range."""
         if self.norm.name == "l0":
             return self._random_features(streams)
-        noise = self.norm.noise(streams, self.free).to(self.x.dtype)
-        return self.project(self.x + self._wide(self.radius) * noise)
+        noise = self.norm.noise(streams, self.shape, self.free).to(self.x.dtype)
+        return self._around(noise.mul_(self._wide(self.radius)))
 
     def gaussian(self, streams: Streams) -> Tensor:
-        noise = streams.normal(tuple(self.x.shape[1:])).to(self.x.dtype) * self.free
+        noise = streams.normal(self.shape).to(self.x.dtype)
+        if self.free is not None:
+            noise.mul_(self.free)
         if self.norm.name == "l0":
-            return self.project(self.x + noise * (self.upper - self.lower))
-        return self.project(self.x + noise * self._wide(self.radius / self.norm.size(noise).clamp_min(1e-30)))
+            return self._around(noise.mul_(self.upper - self.lower))
+        return self._around(noise.mul_(self._wide(self.radius / self.norm.size(noise).clamp_min(1e-30))))
 
     def size(self, x_adv: Tensor) -> Tensor:
         return self.norm.size(x_adv.double() - self.x.double())
@@ -187,11 +202,16 @@ class BallRegion:
             chosen.__dict__["limits"] = (self.limits[0][rows], self.limits[1][rows])
         return chosen
 
+    def _around(self, delta: Tensor) -> Tensor:
+        """x + delta, projected; delta is overwritten."""
+        point = delta.add_(self.x)
+        return torch.clamp(point, *self.limits, out=point) if self.norm.nearest is None else self.project(point)
+
     def _random_features(self, streams: Streams) -> Tensor:
-        shape = tuple(self.x.shape[1:])
-        rank = torch.where(self.free, streams.uniform(shape), 2.0).flatten(1).argsort(dim=1, stable=True).argsort(dim=1)
-        chosen = (rank < self.radius.floor()[:, None]).view_as(self.x) & self.free
-        value = self.lower + streams.uniform(shape).to(self.x.dtype) * (self.upper - self.lower)
+        free = (self.lower < self.upper).expand(self.x.shape)
+        rank = torch.where(free, streams.uniform(self.shape), 2.0).flatten(1).argsort(dim=1, stable=True).argsort(dim=1)
+        chosen = (rank < self.radius.floor()[:, None]).view_as(self.x) & free
+        value = self.lower + streams.uniform(self.shape).to(self.x.dtype) * (self.upper - self.lower)
         return torch.where(chosen, torch.clamp(value, self.lower, self.upper), self.x)
 
     def _wide(self, per_sample: Tensor) -> Tensor:

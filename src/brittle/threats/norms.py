@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -20,30 +21,33 @@ class Norm:
     size: Callable[[Tensor], Tensor]
     ascend: Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
     nearest: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor] | None
-    noise: Callable[[Streams, Tensor], Tensor]
+    noise: Callable[[Streams, tuple[int, ...], Tensor | None], Tensor]  # uniform in the unit ball of the free features
     rounding: Callable[[int], float]  # how rounding of N features adds up in the size
 
 
-def _uniform_linf(streams: Streams, free: Tensor) -> Tensor:
-    """Uniform in the unit Linf ball of the free features (B, *S) bool."""
-    return streams.uniform(tuple(free.shape[1:])).mul_(2).sub_(1) * free
+def _uniform_linf(streams: Streams, shape: tuple[int, ...], free: Tensor | None) -> Tensor:
+    """Uniform in the unit Linf ball."""
+    return _only(streams.uniform(shape).mul_(2).sub_(1), free)
 
 
-def _uniform_l2(streams: Streams, free: Tensor) -> Tensor:
+def _uniform_l2(streams: Streams, shape: tuple[int, ...], free: Tensor | None) -> Tensor:
     """Uniform in the unit L2 ball: a Gaussian direction, length u^(1/n)."""
-    direction = streams.normal(tuple(free.shape[1:])) * free
-    count = free.flatten(1).sum(1)
+    direction = _only(streams.normal(shape), free)
+    count = math.prod(shape) if free is None else free.flatten(1).sum(1)
     length = streams.uniform(()).pow(1 / count) / sizes.l2(direction)
-    return direction * length.view(-1, *(1,) * (free.ndim - 1))
+    return direction.mul_(length.view(-1, *(1,) * len(shape)))
 
 
-def _uniform_l1(streams: Streams, free: Tensor) -> Tensor:
+def _uniform_l1(streams: Streams, shape: tuple[int, ...], free: Tensor | None) -> Tensor:
     """Uniform in the unit L1 ball: signed exponentials over the sum of them and one more. Barthe et al., Ann. Probab. 2005."""
-    shape = tuple(free.shape[1:])
-    size = -streams.uniform(shape).log() * free
+    size = _only(streams.uniform(shape).log_().neg_(), free)
     total = size.flatten(1).sum(1) - streams.uniform(()).log()
     sign = torch.where(streams.uniform(shape) < 0.5, -1.0, 1.0)
-    return sign * size / total.view(-1, *(1,) * (free.ndim - 1))
+    return size.mul_(sign).div_(total.view(-1, *(1,) * len(shape)))
+
+
+def _only(noise: Tensor, free: Tensor | None) -> Tensor:
+    return noise if free is None else noise.mul_(free)
 
 
 LINF = Norm("linf", sizes.linf, ascent.linf, None, _uniform_linf, lambda n: 1.0)
