@@ -19,7 +19,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from peers import PEERS, without_torchvision
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -28,6 +27,7 @@ from brittle.core.goal import Classify
 from brittle.core.oracle import Ledger, Oracle
 from brittle.core.problem import Problem
 from brittle.core.streams import Streams
+from peers import PEERS, without_torchvision
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,7 @@ class Case:
 
 
 def mlp() -> nn.Module:
-    return nn.Sequential(
-        nn.Flatten(), nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 64), nn.ReLU(), nn.Linear(64, 10)
-    )
+    return nn.Sequential(nn.Flatten(), nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 64), nn.ReLU(), nn.Linear(64, 10))
 
 
 class Block(nn.Module):

@@ -97,10 +97,10 @@ MUTANTS = {
         "core/trial.py", "region = threat.around(x, victim", "problem.region  # (x, victim", (RULES, "writes_into")
     ),
     "forwards are not charged": Mutant(
-        "core/oracle.py", "self._charge(self.ledger.forwards)", "pass", (RULES, "charged")
+        "core/oracle.py", "self._charge(self.ledger.forward)", "pass", (RULES, "charged")
     ),
     "backwards are not charged": Mutant(
-        "core/oracle.py", "self._charge(self.ledger.backwards)", "pass", (RULES, "charged")
+        "core/oracle.py", "self._charge(self.ledger.backward)", "pass", (RULES, "charged")
     ),
     "scores leak a graph": Mutant(
         "core/oracle.py", "if self.access is not Access.GRADIENT:", "if self.access is Access.LABELS:", (RULES, "graph")

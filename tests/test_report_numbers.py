@@ -202,13 +202,16 @@ def test_few_samples_chance_infeasible_points_and_ties_are_doubted() -> None:
 def test_terminal_table_fits_eighty_columns_and_shows_the_radius_asked() -> None:
     from rich.console import Console
 
-    grid = (0.01, 0.02, 0.03, 0.1, 0.2, 0.3)
+    grid = (0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.25, 0.3)
     rows = [*clean(), *(row for eps in grid for row in cell("an-attack-with-a-very-long-name", eps, {1}))]
     summary = summarise(to_table(rows), plan({"an-attack-with-a-very-long-name": "attack"}, grid, eps=0.1))
     assert {0.01, 0.1, 0.3} < set(shown_radii(summary))
+    assert len(shown_radii(summary)) == 6
     console = Console(width=80, record=True)
     console.print(summary_table(summary))
     lines = console.export_text().splitlines()
     assert max(map(len, lines)) <= 80
     assert "▸ 0.1" in lines[1]
-    assert any(line.startswith("worst case") and "90 % 55–100" in line for line in lines)
+    place = next(i for i, line in enumerate(lines) if line.startswith("worst case"))
+    assert "90 %" in lines[place]
+    assert "55–100" in lines[place + 1]

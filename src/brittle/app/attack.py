@@ -99,7 +99,9 @@ def attack(
         ]
     if len(parts) == 1:
         return parts[0]
-    return Outcome(**{name: torch.cat([getattr(part, name) for part in parts]) for name in Outcome.__dataclass_fields__})
+    return Outcome(
+        **{name: torch.cat([getattr(part, name) for part in parts]) for name in Outcome.__dataclass_fields__}
+    )
 
 
 def _attack_batch(

@@ -136,9 +136,7 @@ def evaluate(
         shard=shard,
         keep=keep,
     )
-    return run_plan(
-        plan, victim, samples_of, out=out, workers=workers, device=device, trust=trust, progress=progress
-    )
+    return run_plan(plan, victim, samples_of, out=out, workers=workers, device=device, trust=trust, progress=progress)
 
 
 def run_plan(
@@ -257,7 +255,9 @@ def _entries(attacks: Attacks) -> tuple[AttackEntry, ...]:
     entries = []
     for name, value in pairs:
         attack = parse_attack(value) if isinstance(value, str) else value
-        entries.append(AttackEntry(name=name, role="noise" if _is_noise(attack) else "attack", value=encode(attack, name)))
+        entries.append(
+            AttackEntry(name=name, role="noise" if _is_noise(attack) else "attack", value=encode(attack, name))
+        )
     return tuple(entries)
 
 

@@ -87,7 +87,9 @@ def _examples(
     rounded: Tensor | None,
 ) -> list[Example]:
     stored = None
-    if rounded is not None:  # the goal alone decides here: rounding may leave the ball by half a level, and the size says so
+    if (
+        rounded is not None
+    ):  # the goal alone decides here: rounding may leave the ball by half a level, and the size says so
         targets = None if bool((attacked.target < 0).any()) else attacked.target.to(victim.device)
         region = threat.around(clean.x_adv.to(victim.device), victim.lower, victim.upper)
         with victim.undisturbed(0):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..core.incumbent import Incumbent
-from ..core.losses import Loss, find_loss
+from ..core.losses import Loss, find_loss, find_slope
 from ..core.oracle import Access
 from ..core.problem import Problem
 from ..errors import InputError
@@ -20,10 +20,10 @@ class GradientAscent:
     """Repeat: step where the loss rises most in the threat's norm, project back onto region and box.
 
     x_{t+1} = project(x_t + step * ascend(g_t)), g_t the gradient of the loss at x_t (Madry et al., ICLR 2018, arXiv:1706.06083,
-    equation 2.2). With `momentum` mu, g_t is replaced by m_t = mu * m_{t-1} + g_t / mean|g_t| (Dong et al., CVPR 2018, arXiv:1710.06081,
-    equation 6; the paper writes the L1 norm, its code the mean: only `nesterov` can tell them apart). With `nesterov`, the gradient is taken
-    at the look-ahead x_t + step * mu * m_{t-1} (Lin et al., ICLR 2020, arXiv:1908.06281, equation 6; deviation: projected first, so
-    the victim is never asked outside its bounds).
+    equation 2.2). With `momentum` mu, g_t is replaced by m_t = mu * m_{t-1} + g_t / mean|g_t| (Dong et al., CVPR 2018,
+    arXiv:1710.06081, equation 6; the paper writes the L1 norm, its code the mean: only `nesterov` can tell them apart). With
+    `nesterov`, the gradient is taken at the look-ahead x_t + step * mu * m_{t-1} (Lin et al., ICLR 2020, arXiv:1908.06281, equation 6;
+    deviation: projected first, so the victim is never asked outside its bounds).
 
     Cost: 1 forward and 1 backward a step and draw, and 1 forward more for keep="best", which must see its last point.
     """
@@ -55,8 +55,9 @@ class GradientAscent:
                 raise InputError(f"{name}={getattr(self, name)!r} is not one of {', '.join(accepted)}")
         find_loss(self.loss)
 
+    @torch.enable_grad()
     def __call__(self, problem: Problem) -> Tensor:  # (B, *S)
-        loss, region = find_loss(self.loss), problem.region
+        slope, region = find_slope(self.loss), problem.region
         if self.step_size is None:
             step = region.radius * (self.reach / self.steps)
         else:
@@ -68,7 +69,7 @@ class GradientAscent:
         rows: Tensor | None = None  # which samples are still here; None: all
         for taken in range(self.steps):
             asked = self._lookahead(problem, point, momentum, step)
-            margin, grad = self._query(problem, asked, loss, measured=self.stop or best is not None)
+            margin, grad = self._query(problem, asked, slope, measured=self.stop or best is not None)
             if best is not None:
                 best.offer(asked, margin, rows)
             if left is not None and _looks(taken):
@@ -77,7 +78,13 @@ class GradientAscent:
                     rows = rows if rows is not None else torch.arange(len(won), device=won.device)
                     left[rows[won]] = asked[won]
                     stay = (~won).nonzero().squeeze(1)
-                    problem, rows, step, point, grad = problem.select(stay), rows[stay], step[stay], point[stay], grad[stay]
+                    problem, rows, step, point, grad = (
+                        problem.select(stay),
+                        rows[stay],
+                        step[stay],
+                        point[stay],
+                        grad[stay],
+                    )
                     momentum = momentum[stay] if momentum is not None else None
                     if not len(rows):
                         break
@@ -95,21 +102,20 @@ class GradientAscent:
         left[rows] = point
         return left
 
-    def _query(self, problem: Problem, point: Tensor, loss: Loss, measured: bool) -> tuple[Tensor, Tensor]:
-        """Goal margin (B,), zero unless `measured`, and gradient (B, *S) of the loss at the point, averaged over the draws.
+    def _query(self, problem: Problem, point: Tensor, slope: Loss, measured: bool) -> tuple[Tensor, Tensor]:
+        """Goal margin (B,) and gradient (B, *S) of the loss at the point, summed over the draws. The margin only if `measured`.
 
         A gradient that is NaN counts as zero: one undefined derivative must not spoil the sample's other features.
         """
-        margin, grad = torch.zeros_like(problem.region.radius), None
-        for _ in range(self.draws):
+        margin, grad = problem.region.radius, None
+        for draw in range(self.draws):
             asked = point.detach().requires_grad_()
-            with torch.enable_grad():
-                outputs = problem.oracle(asked)
-                total = loss(outputs, problem.goal).sum()
-            (new,) = torch.autograd.grad(total, asked)
+            outputs = problem.oracle(asked)
+            seen = outputs.detach()
+            (new,) = torch.autograd.grad(outputs, asked, slope(seen, problem.goal))
             grad = new if grad is None else grad + new
             if measured:
-                margin = margin + problem.goal.margin(outputs.detach()) / self.draws
+                margin = problem.goal.margin(seen) if draw == 0 else margin + problem.goal.margin(seen)
         assert grad is not None
         grad = grad.contiguous()  # autograd may return an expanded view, which cannot be written to
         return margin, torch.nan_to_num(grad, nan=0.0, out=grad)

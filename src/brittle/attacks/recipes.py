@@ -43,8 +43,8 @@ def pgd(
 ) -> Attack:
     """Projected gradient descent from a random start: steps of 2.5 eps / steps, keeping the best point, stopping where won.
 
-    Madry et al., ICLR 2018, arXiv:1706.06083, section 2.1. Deviations: returns the best point rather than the last (never weaker), and a won
-    sample stops, unless `stop` is false. Cost: at most 1 forward + 1 backward a step and draw, and 1 forward.
+    Madry et al., ICLR 2018, arXiv:1706.06083, section 2.1. Deviations: returns the best point rather than the last (never weaker), and a
+    won sample stops, unless `stop` is false. Cost: at most 1 forward + 1 backward a step and draw, and 1 forward.
     """
     attack = GradientAscent(
         steps=steps, step_size=step_size, reach=2.5, start="random", loss=loss, draws=draws, keep="best", stop=stop

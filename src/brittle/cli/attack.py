@@ -22,7 +22,8 @@ def attack(
     out: Annotated[Path, typer.Option(help="folder of the pictures and the exact floats")],
     attack: Annotated[str, typer.Option(help="such as fgsm or pgd:steps=100,loss=dlr")] = "fgsm",
     targeted: Annotated[
-        str | None, typer.Option(help="a class by name or number, least-likely, second or random; default: any wrong class")
+        str | None,
+        typer.Option(help="a class by name or number, least-likely, second or random; default: any wrong class"),
     ] = None,
     samples: Annotated[int, typer.Option(help="the first so many")] = 16,
     batch_size: options.BATCH = 256,

@@ -24,7 +24,9 @@ def evaluate(
     goal: Annotated[str, typer.Option(help="untargeted, least-likely, second, random or class:N")] = "untargeted",
     samples: Annotated[int | None, typer.Option(help="the first so many; default: all")] = None,
     out: options.OUT = None,
-    plan: Annotated[Path | None, typer.Option(help="a .toml or .json plan instead of VICTIM, DATA and --threat")] = None,
+    plan: Annotated[
+        Path | None, typer.Option(help="a .toml or .json plan instead of VICTIM, DATA and --threat")
+    ] = None,
     workers: Annotated[int, typer.Option(help="processes side by side")] = 1,
     batch_size: options.BATCH = 256,
     shard: Annotated[int, typer.Option(help="samples in a unit of work, which is what a crash can cost")] = 500,
@@ -83,9 +85,7 @@ def report(
     console.print(f"report: {write_report(run, out)}", soft_wrap=True)
 
 
-def _run_file(
-    path: Path, out: Path | None, workers: int, device: str | None, trust: bool, progress: object
-) -> Report:
+def _run_file(path: Path, out: Path | None, workers: int, device: str | None, trust: bool, progress: object) -> Report:
     from ..app.evaluate import run_plan
     from ..data.open import open_data
     from ..runs.plan import load_plan
@@ -96,7 +96,14 @@ def _run_file(
     victim = open_victim(plan.victim, device=device, trust=trust, bounds=data.bounds)
     folder = out or Path("runs") / path.stem
     return run_plan(
-        plan, victim, data, out=folder, workers=workers, device=device, trust=trust, progress=progress  # type: ignore[arg-type]
+        plan,
+        victim,
+        data,
+        out=folder,
+        workers=workers,
+        device=device,
+        trust=trust,
+        progress=progress,  # type: ignore[arg-type]
     )
 
 

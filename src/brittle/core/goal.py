@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from jaxtyping import Float, Int
@@ -26,6 +27,11 @@ class Classify:
     targets: Labels | None = None
     confidence: float | None = None
 
+    @cached_property
+    def own(self) -> Tensor:
+        """(B, 1): the class whose logit the goal is about, the target or else the label."""
+        return (self.labels if self.targets is None else self.targets)[:, None]
+
     @property
     def targeted(self) -> bool:
         return self.targets is not None
@@ -40,10 +46,7 @@ class Classify:
 
     def log_odds(self, outputs: Outputs) -> PerSample:
         """log p/(1-p) of the target, or of the likeliest class other than the label."""
-        if self.targets is not None:
-            winners = self.targets
-        else:
-            winners = without(outputs, self.labels).argmax(1)
+        winners = without(outputs, self.labels).argmax(1) if self.targets is None else self.targets
         return pick(outputs, winners) - without(outputs, winners).logsumexp(1)
 
     def select(self, rows: Tensor) -> Classify:
@@ -53,9 +56,8 @@ class Classify:
 
 def margin(outputs: Outputs, goal: Classify) -> PerSample:
     """Untargeted: max_{j != y} z_j - z_y. Targeted: z_t - max_{j != t} z_j."""
-    if goal.targets is not None:
-        return pick(outputs, goal.targets) - without(outputs, goal.targets).amax(1)
-    return without(outputs, goal.labels).amax(1) - pick(outputs, goal.labels)
+    ahead = outputs.scatter(1, goal.own, -math.inf).amax(1) - outputs.gather(1, goal.own).squeeze(1)
+    return ahead if goal.targets is None else -ahead
 
 
 def pick(outputs: Outputs, classes: Labels) -> PerSample:

@@ -1,8 +1,13 @@
-"""Losses: pure functions (outputs (B, C), goal) -> (B,), always ascended; a registry open to the user's own."""
+"""Losses: pure functions (outputs (B, C), goal) -> (B,), always ascended; a registry open to the user's own.
+
+An attack needs a loss's slope, d loss / d outputs (B, C), and sends that back through the victim. Where it is known in closed form it is
+written down here, which is exact where autograd would round, and spares a small network half the time of a step.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -17,6 +22,7 @@ PerSample = Float[Tensor, " b"]
 Loss = Callable[[Tensor, Classify], Tensor]
 
 LOSSES: dict[str, Loss] = {}
+SLOPES: dict[str, Loss] = {}  # (outputs (B, C), goal) -> (B, C), of the losses that have a closed form
 
 
 def register_loss(name: str) -> Callable[[Loss], Loss]:
@@ -38,6 +44,18 @@ def find_loss(name: str) -> Loss:
     return LOSSES[name]
 
 
+def find_slope(name: str) -> Loss:
+    """(outputs (B, C), goal) -> d loss / d outputs (B, C) of the registered loss of that name."""
+    return SLOPES[name] if name in SLOPES else partial(_slope_by_autograd, find_loss(name))
+
+
+def _slope_by_autograd(loss: Loss, outputs: Tensor, goal: Classify) -> Tensor:
+    with torch.enable_grad():
+        asked = outputs.detach().requires_grad_()
+        (slope,) = torch.autograd.grad(loss(asked, goal).sum(), asked)
+    return slope
+
+
 @register_loss("cross_entropy")
 def cross_entropy(outputs: Outputs, goal: Classify) -> PerSample:
     """-log p_y untargeted, log p_t targeted.
@@ -45,12 +63,27 @@ def cross_entropy(outputs: Outputs, goal: Classify) -> PerSample:
     Written as softplus(logsumexp_{j != y} z_j - z_y), which is the same number but keeps its gradient where p_y rounds to 1; the usual form
     gives an exact zero from a gap of about 17 logits on, in float32.
     """
-    if goal.targets is not None:
-        return -F.softplus(without(outputs, goal.targets).logsumexp(1) - pick(outputs, goal.targets))
-    return F.softplus(without(outputs, goal.labels).logsumexp(1) - pick(outputs, goal.labels))
+    own = goal.own.squeeze(1)
+    loss = F.softplus(without(outputs, own).logsumexp(1) - pick(outputs, own))
+    return loss if goal.targets is None else -loss
+
+
+def _cross_entropy_slope(outputs: Tensor, goal: Classify) -> Tensor:
+    """softmax - onehot, the label's entry as minus the sum of the others, so that it does not cancel to zero."""
+    slope = outputs.softmax(1).scatter_(1, goal.own, 0)
+    slope.scatter_(1, goal.own, slope.sum(1, keepdim=True).neg_())
+    return slope if goal.targets is None else slope.neg_()
+
+
+def _margin_slope(outputs: Tensor, goal: Classify) -> Tensor:
+    """One at the class that is ahead, minus one at the class it must beat; for a target the other way round."""
+    other = outputs.scatter(1, goal.own, -torch.inf).argmax(1, keepdim=True)
+    slope = torch.zeros_like(outputs).scatter_(1, other, 1).scatter_(1, goal.own, -1)
+    return slope if goal.targets is None else slope.neg_()
 
 
 register_loss("margin")(margin)
+SLOPES["cross_entropy"], SLOPES["margin"] = _cross_entropy_slope, _margin_slope
 
 
 @register_loss("logit_difference")

@@ -20,16 +20,41 @@ class Access(Enum):
     LABELS = "labels"  # the predicted class, as one-hot outputs
 
 
+@dataclass(eq=False)
+class Account:
+    """How often each of B samples was charged. Charges to all of them are one integer, not a tensor operation a query."""
+
+    own: Tensor  # (B,) int64
+    common: int = 0
+
+    def charge(self, rows: Tensor | None) -> None:
+        """Charge some rows once, or all (None)."""
+        if rows is None:
+            self.common += 1
+        else:
+            self.own[rows] += 1
+
+
 @dataclass(frozen=True, eq=False)
 class Ledger:
-    """Queries charged so far; both (B,) int64 for the whole batch, changed in place."""
+    """Queries charged so far, for the whole batch; changed in place."""
 
-    forwards: Tensor
-    backwards: Tensor
+    forward: Account
+    backward: Account
 
     @classmethod
     def empty(cls, count: int, device: torch.device) -> Ledger:
-        return cls(*(torch.zeros(count, dtype=torch.int64, device=device) for _ in range(2)))
+        return cls(*(Account(torch.zeros(count, dtype=torch.int64, device=device)) for _ in range(2)))
+
+    @property
+    def forwards(self) -> Tensor:
+        """(B,) int64."""
+        return self.forward.own + self.forward.common
+
+    @property
+    def backwards(self) -> Tensor:
+        """(B,) int64."""
+        return self.backward.own + self.backward.common
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +72,7 @@ class Oracle:
     budget: int | None = None
 
     def __call__(self, x: Tensor) -> Tensor:
-        self._charge(self.ledger.forwards)
+        self._charge(self.ledger.forward)
         if self.access is not Access.GRADIENT:
             with torch.no_grad():
                 outputs = self.victim(x)
@@ -69,17 +94,14 @@ class Oracle:
         return replace(self, rows=rows if self.rows is None else self.rows[rows])
 
     def _came_back(self, grad: Tensor) -> None:
-        self._charge(self.ledger.backwards)
+        self._charge(self.ledger.backward)
 
-    def _charge(self, account: Tensor) -> None:
+    def _charge(self, account: Account) -> None:
         if self.budget is not None:
             spent = self.ledger.forwards + self.ledger.backwards
             if bool(((spent if self.rows is None else spent[self.rows]) >= self.budget).any()):
                 raise BudgetSpent(f"the budget of {self.budget} forwards and backwards a sample is spent")
-        if self.rows is None:
-            account += 1
-        else:
-            account[self.rows] += 1
+        account.charge(self.rows)
 
 
 class BudgetSpent(InputError):

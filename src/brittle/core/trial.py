@@ -27,9 +27,7 @@ class Trial:
     backwards: Tensor
 
 
-def attempt(
-    attack: Attack, victim: Victim, threat: Threat, x: Tensor, goal: Classify, ids: Tensor, seed: int
-) -> Trial:
+def attempt(attack: Attack, victim: Victim, threat: Threat, x: Tensor, goal: Classify, ids: Tensor, seed: int) -> Trial:
     """Attack x (B, *S), whose samples are known as ids (B,) int64. x must lie in the victim's bounds and on its device.
 
     The result of a sample depends on its id and the seed, not on the batch around it.
@@ -38,7 +36,9 @@ def attempt(
         name = getattr(attack, "__name__", type(attack).__name__)
         raise InputError(f"{name!r} is not an attack value; did you forget to call it, as in brittle.{name}()?")
     ledger = Ledger.empty(len(x), x.device)
-    region = threat.around(x.clone(), victim.lower, victim.upper)  # the attack's own: writing into it moves no yardstick
+    region = threat.around(
+        x.clone(), victim.lower, victim.upper
+    )  # the attack's own: writing into it moves no yardstick
     problem = Problem(region, goal, Oracle(victim, ledger, attack.access), Streams.seeded(seed, ids))
     with torch.no_grad():
         proposed = attack(problem) if len(x) else x

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 
+CPU = torch.device("cpu")
+
 
 @dataclass(frozen=True, eq=False)
 class Victim:
@@ -28,7 +30,7 @@ class Victim:
     name: str = "model"
     digest: str = ""
     module: nn.Module | None = None
-    device: torch.device = torch.device("cpu")
+    device: torch.device = CPU
 
     @property
     def dtype(self) -> torch.dtype:

@@ -1,8 +1,8 @@
 """Random numbers that belong to a sample: a pure function of its key, so neighbours, order and device change nothing.
 
-A counter-based generator: entry j of draw d for key k is a hash of (k, d, j), as in Salmon et al., SC 2011, with the integer hash "triple32"
-in place of Philox because torch has no 64-bit product. 23 random bits an entry (float32 then cannot
-round to 1): fine for noise and starts, not for cryptography.
+A counter-based generator: entry j of draw d for key k is a hash of (k, d, j), as in Salmon et al., SC 2011, with the integer hash
+"triple32" in place of Philox because torch has no 64-bit product. 23 random bits an entry (float32 then cannot round to 1): fine for
+noise and starts, not for cryptography.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Keys = Int[Tensor, " b"]  # int64
 
 def keys_for(seed: int, ids: Keys) -> Keys:
     """One key a sample, from the run's seed and the sample's id."""
-    return mix(mix(ids + _signed(0x9E3779B97F4A7C15)) ^ mix(torch.full_like(ids, _signed(seed & _MASK64))))
+    return mix(mix(ids + _signed(0x9E3779B97F4A7C15)) ^ mix(torch.tensor([_signed(seed & _MASK64)], device=ids.device)))
 
 
 def mix(z: Keys) -> Keys:

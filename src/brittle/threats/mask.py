@@ -47,7 +47,9 @@ class Mask:
         except (OSError, ValueError) as error:
             if isinstance(error, InputError):
                 raise
-            raise InputError(f"the mask {path} cannot be read ({error}); give a .npy of booleans or an image") from error
+            raise InputError(
+                f"the mask {path} cannot be read ({error}); give a .npy of booleans or an image"
+            ) from error
 
     def tensor(self, device: torch.device) -> Tensor:
         """Boolean tensor of `shape`."""

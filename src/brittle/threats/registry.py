@@ -28,5 +28,7 @@ def parse_threat(text: str) -> Threat:
             raise InputError(f"{text!r}: box has no eps; write just 'box'")
         return box(mask)
     if len(sizes) != 1:
-        raise InputError(f"{text!r} needs one size; write for example '{call.name}:{'10' if call.name == 'l0' else '8/255'}'")
+        raise InputError(
+            f"{text!r} needs one size; write for example '{call.name}:{'10' if call.name == 'l0' else '8/255'}'"
+        )
     return THREATS[call.name](parse_number(sizes[0]), mask)
