@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from brittle.core.goal import Classify
-from brittle.core.losses import LOSSES, find_loss, register_loss
+from brittle.core.losses import LOSSES, find_loss, find_slope, register_loss
 from brittle.errors import InputError
 
 LABELS = torch.tensor([0, 1, 2, 3, 4, 0, 1])
@@ -46,6 +46,22 @@ def test_cross_entropy_keeps_its_gradient_where_float32_rounds_the_probability_t
     assert (usual.gather(1, LABELS[:, None]) == 0).all()  # what is avoided
     assert (grad.gather(1, LABELS[:, None]) < 0).all()
     assert ((grad != 0).sum(1) == 5).all()
+
+
+@pytest.mark.parametrize("kind", GOALS)
+@pytest.mark.parametrize("name", sorted(LOSSES))
+def test_a_slope_is_the_gradient_of_its_loss(name: str, kind: str) -> None:
+    for seed in range(5):
+        _, wanted = _with_gradient(lambda z: find_loss(name)(z, GOALS[kind]), _outputs(seed))
+        torch.testing.assert_close(find_slope(name)(_outputs(seed), GOALS[kind]), wanted, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("gap", [20.0, 40.0, 80.0])
+def test_the_slope_of_cross_entropy_does_not_cancel_to_zero(gap: float) -> None:
+    outputs = torch.zeros(7, 5).scatter(1, LABELS[:, None], gap)
+    slope = find_slope("cross_entropy")(outputs, GOALS["untargeted"])
+    assert (slope.gather(1, LABELS[:, None]) < 0).all()
+    torch.testing.assert_close(slope.sum(1), torch.zeros(7), atol=1e-12, rtol=0)
 
 
 def test_dlr_is_the_paper_s() -> None:

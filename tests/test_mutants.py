@@ -29,7 +29,7 @@ class Mutant:
 
 PROJECTIONS = ("test_kernels_projections.py", "many_features or general_solver or nearer or far_points")
 ASCENT = ("test_kernels_ascent.py", "limit or exact or (rises and linf)")
-BALL = ("test_threats_ball.py", "laws or mask or contains")
+BALL = ("test_threats_ball.py", "laws or mask or contains or in_place")
 FACTS = "test_attacks_facts.py"
 RULES, LOSSES = "test_core_rules.py", "test_core_losses.py"
 
@@ -82,9 +82,15 @@ MUTANTS = {
     ),
     "targeted cross entropy has the wrong sign": Mutant(
         "core/losses.py",
-        "return -F.softplus(without(outputs, goal.targets)",
-        "return F.softplus(without(outputs, goal.targets)",
+        "return loss if goal.targets is None else -loss",
+        "return loss",
         (LOSSES, "cross_entropy"),
+    ),
+    "a slope is not that of its loss": Mutant(
+        "core/losses.py", "slope.sum(1, keepdim=True).neg_()", "slope.sum(1, keepdim=True)", (LOSSES, "slope")
+    ),
+    "the step in place forgets the upper limit": Mutant(
+        "threats/ball.py", "low, high, out=point)\n\n    def random", "low, out=point)\n\n    def random", BALL
     ),
     "the confidence is ignored": Mutant(
         "core/goal.py", "if self.confidence is None:", "if True:", (LOSSES, "confidence")

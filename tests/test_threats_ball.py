@@ -45,6 +45,15 @@ def test_the_laws_of_a_region_can_be_broken(monkeypatch: pytest.MonkeyPatch) -> 
     assert "linf: is only the clean input where eps is 0" in failed
 
 
+@pytest.mark.parametrize("threat", [*VALUES, *MASKED], ids=_name)
+def test_a_step_in_place_is_the_projection_of_the_ascent(threat: Any) -> None:
+    x = inputs((3, 4), bounds=(0.0, 1.0))
+    region = threat.around(x, 0.0, 1.0)
+    point, grad = region.random(Streams.seeded(0, torch.arange(7))), torch.randn_like(x)
+    wanted = region.project(region.ascend(point, grad, region.radius))
+    assert torch.equal(region.step_(point.clone(), grad.clone(), region.radius), wanted)
+
+
 @pytest.mark.parametrize("threat", MASKED, ids=_name)
 def test_nothing_outside_the_mask_moves_and_something_inside_does(threat: Any) -> None:
     x = inputs((3, 4), bounds=(0.0, 1.0))
