@@ -21,6 +21,7 @@ format: .venv/test.stamp
 	$(BIN)/ruff format src tests benchmarks
 	$(BIN)/ruff check --fix src tests benchmarks
 
+docs: export NO_MKDOCS_2_WARNING = 1
 docs: .venv/docs.stamp
 	$(BIN)/mkdocs build --strict --quiet
 

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import brittle
+import brittle.app.evaluate  # for its memory, which every run below then has
 from brittle.core.goal import Classify
 from brittle.core.oracle import Ledger, Oracle
 from brittle.core.problem import Problem
@@ -167,39 +168,50 @@ def show(case: Case, times: dict[str, list[float]]) -> None:
 
 
 def memory(what: str, samples: int) -> None:
-    """Run in a process of its own: print its peak resident memory in MiB, above what the process held before."""
+    """Run in a process of its own: print its peak resident memory in MiB."""
     module = resnet20().eval()
     for parameter in module.parameters():
         parameter.requires_grad_(False)
     x = torch.zeros(samples, 3, 32, 32, dtype=torch.uint8)
-    labels = torch.zeros(samples, dtype=torch.int64)
-    module(x[:1].float())
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    labels = (
+        module(torch.zeros(1, 3, 32, 32)).argmax(1).repeat(samples)
+    )  # right from the start, so that all are attacked
     if what == "bare":
-        bare(module, torch.zeros(64, 3, 32, 32), labels[:64], 3)
-    else:
+        bare(module, torch.zeros(512, 3, 32, 32), labels[:512], 10)
+    elif what == "attack":
+        images = torch.zeros(512, 3, 32, 32)
+        brittle.attack(brittle.ifgsm(steps=2), module, images, labels[:512], brittle.linf(0.03))
+    elif what == "evaluate":
         brittle.evaluate(
-            module, (x, labels), brittle.linf(0.03), attacks=["pgd:steps=3"], grid=[0.03], batch_size=64, shard=64
+            module, (x, labels), brittle.linf(0.03), attacks=["ifgsm:steps=2"], grid=[0.03], batch_size=512, shard=512
         )
-    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 
 def show_memory() -> None:
-    print("\n### Peak memory above the start, ResNet-20, batch 64\n\n| | MiB |\n|---|---:|")
-    for what, samples in (("bare", 64), ("brittle", 64), ("brittle", 640)):
+    """Peak of a whole process, less that of one that only imports the same."""
+    runs = (("start", 512), ("bare", 512), ("attack", 512), ("evaluate", 1024), ("evaluate", 10240))
+    peaks = []
+    for what, samples in runs:
         command = [sys.executable, __file__, "--memory", what, "--samples", str(samples)]
-        peak = float(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[-1])
-        name = "bare loop" if what == "bare" else f"brittle.evaluate, {samples} samples"
-        print(f"| {name} | {peak:.0f} |")
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        peaks.append(float(done.stdout.split()[-1]))
+    print(f"\n### Peak memory above the {peaks[0]:.0f} MiB of the imports, ResNet-20, batch 512\n")
+    print("| | MiB | ratio |\n|---|---:|---:|")
+    for (what, samples), peak in zip(runs[1:], peaks[1:], strict=True):
+        name = "bare loop" if what == "bare" else f"brittle.{what}, {samples:,} samples"
+        print(f"| {name} | {peak - peaks[0]:.0f} | {(peak - peaks[0]) / (peaks[1] - peaks[0]):.2f} |")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repetitions", type=int, default=15)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--cases", nargs="*", choices=CASES, default=list(CASES))
-    parser.add_argument("--memory", choices=("bare", "brittle"))
-    parser.add_argument("--samples", type=int, default=64)
+    parser.add_argument(
+        "--cases", nargs="*", choices=CASES, default=list(CASES)
+    )  # none given after --cases: memory alone
+    parser.add_argument("--memory", choices=("start", "bare", "attack", "evaluate"))
+    parser.add_argument("--samples", type=int, default=512)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     if options.memory:

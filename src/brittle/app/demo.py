@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,9 +12,8 @@ from ..threats import linf
 from ..victims.open import open_victim
 from .attack import attack
 from .evaluate import Report, evaluate
+from .progress import Progress, progress_bar
 from .train import train_and_save
-
-Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)
@@ -46,13 +44,14 @@ class Demo:
     unboxed: float
 
 
-def demo(data: str, out: Path, *, seed: int = 0, progress: Progress | None = None) -> Demo:
+def demo(data: str, out: Path, *, seed: int = 0, progress: Progress | bool = True) -> Demo:
     """Train on `digits` or `mnist`, evaluate on all test samples, keep network, run and report in the folder `out`."""
     if data not in SCENES:
         raise unknown("demo data", data, SCENES)
     scene, network = SCENES[data], out / f"{data}-{SCENES[data].net}.safetensors"
     out.mkdir(parents=True, exist_ok=True)
-    train_and_save(data, network, net=scene.net, epochs=scene.epochs, seed=seed, progress=progress)
+    with progress_bar(progress) as advance:
+        train_and_save(data, network, net=scene.net, epochs=scene.epochs, seed=seed, progress=advance)
     victim, samples = open_victim(f"net:{network}"), open_data(data)
     report = evaluate(
         f"net:{network}",

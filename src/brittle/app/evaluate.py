@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from rich.console import Console
+from rich.markup import escape
 from torch import Tensor, nn
 
 from .. import __version__
@@ -25,16 +27,18 @@ from ..errors import InputError
 from ..report.numbers import Summary, summarise
 from ..report.page import write_report
 from ..report.read import read_run
+from ..report.terminal import summary_table
 from ..runs.classify import build, cells_of
 from ..runs.identity import source_digest
 from ..runs.plan import AttackEntry, Plan, expand
 from ..runs.rows import Row
-from ..runs.runner import Progress, run
+from ..runs.runner import run
 from ..runs.store import Store
 from ..runs.values import encode
 from ..tasks.classification import Classification, parse_goal
 from ..threats import parse_threat
 from ..victims.open import open_victim
+from .progress import Progress, progress_bar
 
 STANDARD = ("uniform_noise", "fgsm", "ifgsm", "pgd", "pgd:loss=margin")
 FRACTIONS = (0.25, 0.5, 0.75, 1.0, 1.5)  # of the question's eps: the grid where none is given
@@ -79,6 +83,13 @@ class Report:
             f"eps={self.plan.eps:g}, clean {self.clean_accuracy:.1%}, {len(self.warnings)} warnings)"
         )
 
+    def show(self, console: Console | None = None) -> None:
+        """Print the table of accuracies with their intervals, and the warnings."""
+        console = console or Console()
+        console.print(summary_table(self.summary))
+        for warning in self.warnings:
+            console.print(f"[yellow]warning[/yellow] {escape(warning)}", highlight=False)
+
     def save(self, path: str | Path) -> Path:
         """Write the HTML report: one file, no network needed."""
         return write_report(self.folder, Path(path))
@@ -102,7 +113,7 @@ def evaluate(
     bounds: tuple[float, float] | None = None,
     device: str | None = None,
     trust: bool = False,
-    progress: Progress | None = None,
+    progress: Progress | bool = True,
 ) -> Report:
     """Robust accuracy of `model` on `data` under `threat` for each attack, for random noise, and for all of them together.
 
@@ -111,7 +122,8 @@ def evaluate(
     (default: quarters of the question's eps up to it, and 1.5 times it, where that still means something). samples: the first so many.
     goal: untargeted, least-likely, second, random or class:N. out: the run's folder; run again with the same arguments it does only
     what is missing (default: a temporary folder). workers: processes; more than one needs model and data as strings. keep: samples
-    whose adversarial examples are kept for the gallery. bounds: the model's input range (default: the data's).
+    whose adversarial examples are kept for the gallery. bounds: the model's input range (default: the data's). progress: a bar on the
+    terminal, or a function (rows done, rows in all, name of the attack).
     """
     threat = parse_threat(threat) if isinstance(threat, str) else threat
     parse_goal(goal)
@@ -148,7 +160,7 @@ def run_plan(
     workers: int = 1,
     device: str | None = None,
     trust: bool = False,
-    progress: Progress | None = None,
+    progress: Progress | bool = True,
 ) -> Report:
     """Run what is missing of a plan in the folder `out`, on an opened victim and data."""
     try_out(victim, data)
@@ -160,7 +172,8 @@ def run_plan(
     with Store(folder).open(plan) as store:
         try:
             maker = partial(build, device=device, trust=trust)
-            rows = run(plan, store, task, workers=workers, build=maker, on_progress=progress)
+            with progress_bar(progress) as advance:
+                rows = run(plan, store, task, workers=workers, build=maker, on_progress=advance)
         finally:
             store.invocation(
                 command=" ".join(sys.argv),

@@ -9,7 +9,7 @@ import typer
 
 from ..errors import InputError
 from . import options
-from .screen import console, progress_bar, show_report
+from .screen import console, show_report
 
 if TYPE_CHECKING:
     from ..app.evaluate import Report
@@ -41,37 +41,35 @@ def evaluate(
     """
     from ..app import evaluate as work
 
-    with progress_bar() as progress:
-        if plan is not None:
-            if victim or data or threat or attack:
-                raise InputError("a --plan says victim, data, threat and attacks; give either the plan or these")
-            report = _run_file(plan, out, workers, device, trust, progress)
-        else:
-            if not (victim and data and threat):
-                raise InputError(
-                    "brittle evaluate needs VICTIM, DATA and --threat, such as: "
-                    "brittle evaluate py:mymodels:net mnist --threat linf:0.1 (or --plan FILE)"
-                )
-            from ..specs import parse_number
-
-            report = work.evaluate(
-                victim,
-                data,
-                threat,
-                attacks=attack or work.STANDARD,
-                grid=[parse_number(part) for part in grid.split(",")] if grid else None,
-                samples=samples,
-                goal=goal,
-                out=out or _folder(victim, data, threat),
-                seed=seed,
-                batch_size=batch_size,
-                shard=shard,
-                workers=workers,
-                keep=keep,
-                device=device,
-                trust=trust,
-                progress=progress,
+    if plan is not None:
+        if victim or data or threat or attack:
+            raise InputError("a --plan says victim, data, threat and attacks; give either the plan or these")
+        report = _run_file(plan, out, workers, device, trust)
+    else:
+        if not (victim and data and threat):
+            raise InputError(
+                "brittle evaluate needs VICTIM, DATA and --threat, such as: "
+                "brittle evaluate py:mymodels:net mnist --threat linf:0.1 (or --plan FILE)"
             )
+        from ..specs import parse_number
+
+        report = work.evaluate(
+            victim,
+            data,
+            threat,
+            attacks=attack or work.STANDARD,
+            grid=[parse_number(part) for part in grid.split(",")] if grid else None,
+            samples=samples,
+            goal=goal,
+            out=out or _folder(victim, data, threat),
+            seed=seed,
+            batch_size=batch_size,
+            shard=shard,
+            workers=workers,
+            keep=keep,
+            device=device,
+            trust=trust,
+        )
     show_report(report)
 
 
@@ -85,7 +83,7 @@ def report(
     console.print(f"report: {write_report(run, out)}", soft_wrap=True)
 
 
-def _run_file(path: Path, out: Path | None, workers: int, device: str | None, trust: bool, progress: object) -> Report:
+def _run_file(path: Path, out: Path | None, workers: int, device: str | None, trust: bool) -> Report:
     from ..app.evaluate import run_plan
     from ..data.open import open_data
     from ..runs.plan import load_plan
@@ -103,7 +101,6 @@ def _run_file(path: Path, out: Path | None, workers: int, device: str | None, tr
         workers=workers,
         device=device,
         trust=trust,
-        progress=progress,  # type: ignore[arg-type]
     )
 
 

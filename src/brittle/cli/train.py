@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
+from ..app.progress import progress_bar
 from . import options
-from .screen import console, progress_bar
+from .screen import console
 
 
 def train(
