@@ -23,5 +23,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if os.environ.get("BRITTLE_DATA"):
         return
     for item in items:
-        if "data" in item.keywords:
+        if item.get_closest_marker("data"):
             item.add_marker(pytest.mark.skip(reason="the environment variable BRITTLE_DATA is not set"))

@@ -120,7 +120,8 @@ def content(folder: Path) -> dict[str, Any]:
 
 def finish(folder: Path, plan: Plan, task: FakeTask | None = None, **options: Any) -> list[Row]:
     with Store(folder).open(plan) as store:
-        return run(plan, store, task or build(plan), **options)
+        run(plan, store, task or build(plan), **options)
+        return store.rows()
 
 
 def main() -> None:

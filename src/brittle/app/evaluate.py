@@ -48,13 +48,17 @@ Attacks = Sequence[str | Attack] | Mapping[str, str | Attack]
 
 @dataclass(frozen=True, repr=False)
 class Report:
-    """What an evaluation found. `rows` has one record for each sample, attack and eps; everything else is computed from it."""
+    """What an evaluation found. Its numbers are computed from the rows in its folder."""
 
     plan: Plan
-    rows: list[Row]
     summary: Summary
     folder: Path
     _temporary: Any = None  # keeps a temporary folder alive as long as the report
+
+    @property
+    def rows(self) -> list[Row]:
+        """One record for each sample, attack and eps, read from the folder; see docs/architecture.md for the columns."""
+        return Store(self.folder).rows(self.plan)
 
     @property
     def robust_accuracy(self) -> float:
@@ -173,7 +177,7 @@ def run_plan(
         try:
             maker = partial(build, device=device, trust=trust)
             with progress_bar(progress) as advance:
-                rows = run(plan, store, task, workers=workers, build=maker, on_progress=advance)
+                run(plan, store, task, workers=workers, build=maker, on_progress=advance)
         finally:
             store.invocation(
                 command=" ".join(sys.argv),
@@ -182,7 +186,7 @@ def run_plan(
                 workers=workers,
                 device=str(victim.device),
             )
-    return Report(plan, rows, summarise(read_run(folder).rows, asdict(plan)), folder, temporary)
+    return Report(plan, summarise(read_run(folder).rows, asdict(plan)), folder, temporary)
 
 
 def try_out(victim: Victim, data: Samples) -> None:

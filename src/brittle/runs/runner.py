@@ -46,8 +46,8 @@ def run(
     build: Build | None = None,
     on_progress: Progress | None = None,
     retry_errors: bool = False,
-) -> list[Row]:
-    """Bring the open `store` to completion and return all its rows; only what is missing runs.
+) -> None:
+    """Bring the open `store` to completion; only what is missing runs. The rows are then in the store, and not in memory.
 
     With `workers` > 1 that many processes run units side by side, each with its own task from `build(plan)`; `build`
     must then be a function that another process can import. An exception costs only the samples that raise it: they
@@ -80,7 +80,6 @@ def run(
         ) from None
     finally:
         outcomes.close()
-    return store.rows()
 
 
 @dataclass(frozen=True)

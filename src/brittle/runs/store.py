@@ -110,13 +110,13 @@ class Store:
             found.update((cell, i) for cell, i, error in zip(*columns, strict=True) if errors or not error)
         return found
 
-    def rows(self) -> list[Row]:
-        """One row for each (cell, id) of the plan that is there: cells in the plan's order, ids ascending.
+    def rows(self, plan: Plan | None = None) -> list[Row]:
+        """One row for each (cell, id) of the plan (by default the folder's) that is there: cells in its order, ids ascending.
 
         A row without an error takes precedence over an error row. Attacks bear the names and roles of the plan, which
         may have been changed since the row was written.
         """
-        plan = self.plan()
+        plan = plan or self.plan()
         chosen: dict[tuple[str, int], Row] = {}
         for table in self._tables():
             for row in from_table(table):
