@@ -186,7 +186,14 @@ class BallRegion:
         return self._around(noise.mul_(self._wide(self.radius / self.norm.size(noise).clamp_min(1e-30))))
 
     def size(self, x_adv: Tensor) -> Tensor:
-        return self.norm.size(x_adv.double() - self.x.double())
+        """In float64, a few rows at a time: nothing as large as the batch is made on the way."""
+        rows = (
+            max(1, 1 << 16 >> max(math.prod(self.shape), 1).bit_length())
+            if x_adv.device.type == "cpu"
+            else max(len(x_adv), 1)
+        )
+        pairs = zip(x_adv.split(rows), self.x.split(rows), strict=True)
+        return torch.cat([self.norm.size(here.double() - there.double()) for here, there in pairs])
 
     def contains(self, x_adv: Tensor) -> Tensor:
         inside = ((x_adv >= self.lower) & (x_adv <= self.upper)).flatten(1).all(1)
