@@ -154,6 +154,18 @@ def test_attack_targeted(folder: Path, targeted: str) -> None:
     assert any(row["success"] == "True" for row in rows)
 
 
+def test_attack_repeated_until_the_target_is_likely_enough(folder: Path) -> None:
+    out = folder / "adv-sure"
+    brittle(
+        "attack", "net.safetensors", "digits", "--threat", "linf:0.5", "--attack", "repeated_fgsm", "--targeted", "7",
+        "--confidence", "0.9", "--samples", "10", "--out", str(out), cwd=folder,
+    )  # fmt: skip
+    won = [row for row in csv.DictReader((out / "examples.csv").open()) if row["success"] == "True"]
+    assert len(won) >= 5
+    assert all(float(row["confidence"]) > 0.9 for row in won if row["before"] == row["label"])
+    assert any(float(row["size"]) < 0.4 for row in won)  # it stops there, and does not use up the radius
+
+
 @pytest.mark.parametrize("kind", ["attacks", "threats", "data", "victims", "losses"])
 def test_list(kind: str, tmp_path: Path) -> None:
     words = {"attacks": "fgsm", "threats": "linf", "data": "mnist", "victims": "py", "losses": "cross_entropy"}
@@ -202,6 +214,17 @@ BAD = {
         "--out",
         "x",
     ): "no class of these",
+    (
+        "attack",
+        "net.safetensors",
+        "digits",
+        "--threat",
+        "linf:0.1",
+        "--confidence",
+        "98",
+        "--out",
+        "x",
+    ): "not a probability",
     ("report", "nowhere"): "holds no run",
     ("list", "atacks"): "did you mean attacks",
     ("check", "mine"): "is not module:Attack",

@@ -18,8 +18,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.data]
 def test_fgsm_leaves_a_tenth_inside_the_box_and_a_hundredth_only_outside(seed: int) -> None:
     """784-128-64-10, ReLU, Adam 1e-3, 5 epochs, batch 128, eps 0.1, all 10,000 test digits.
 
-    Seen over these seeds, on two machines: FGSM 8 to 13 % inside [0, 1] and 0.5 to 1.6 % when pixels may leave it; ten I-FGSM steps 5 to 8 %;
-    PGD-40 3.4 to 6 %; uniform noise 96 to 97 %.
+    Seen over these seeds, on two machines: FGSM 8 to 13 % inside [0, 1] and 0.5 to 1.6 % when pixels may leave it; ten I-FGSM steps 5 to
+    8 %; PGD-40 3.4 to 6 %; uniform noise 96 to 97 %.
     """
     training, test = open_data("mnist?split=train"), open_data("mnist")
     module = train(training, Architecture("mlp", (1, 28, 28), 10), seed=seed)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ..core.checks import check_indices, check_inputs, check_labels, check_outputs
+from ..core.checks import check_confidence, check_indices, check_inputs, check_labels, check_outputs
 from ..core.goal import Classify
 from ..core.problem import Attack, Threat
 from ..core.trial import attempt
@@ -70,8 +70,7 @@ def attack(
     if victim.module is not None:
         refuse_training_mode(victim.module)
     check_inputs(x, victim)
-    if confidence is not None and not 0 < confidence < 1:
-        raise InputError(f"confidence={confidence:g} is not a probability; give a number between 0 and 1")
+    check_confidence(confidence)
     if isinstance(targets, int):
         targets = torch.full((len(x),), targets)
     ids = torch.arange(len(x)) if ids is None else ids

@@ -15,10 +15,9 @@ from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
 from ..core.goal import Classify
-from ..core.judge import judge
+from ..core.judge import Verdict, judge
 from ..core.problem import Attack, Threat
 from ..core.victim import Victim
-from ..data.samples import Samples
 from ..runs.store import write_durably
 from ..tasks.classification import Classification, Results
 
@@ -41,18 +40,18 @@ class Example:
 
 
 def craft(
-    attack: Attack, victim: Victim, data: Samples, threat: Threat, ids: Sequence[int], goal: str, seed: int, batch: int
+    attack: Attack, task: Classification, threat: Threat, ids: Sequence[int], seed: int
 ) -> tuple[Results, Results]:
     """Results on the untouched inputs, and under the attack. A sample that is wrong untouched is left as it is."""
-    task = Classification(victim, data, goal, batch)
     return task.run(None, threat, ids, seed), task.run(attack, threat, ids, seed)
 
 
 def save_examples(
-    clean: Results, attacked: Results, victim: Victim, data: Samples, threat: Threat, ids: Sequence[int], out: Path
+    clean: Results, attacked: Results, task: Classification, threat: Threat, ids: Sequence[int], out: Path
 ) -> list[Example]:
     """Write `adversarial.safetensors` (x, x_adv, id, label, target), for images ID-original.png and ID-adversarial.png, and
     `examples.csv`; return what the pictures are still worth after rounding to 8 bits."""
+    victim, data = task.victim, task.data
     out.mkdir(parents=True, exist_ok=True)
     exact = {
         "x": clean.x_adv.contiguous(),
@@ -62,13 +61,14 @@ def save_examples(
         "target": attacked.target,
     }
     write_durably(out / "adversarial.safetensors", to_safetensors(exact))
-    rounded = None
+    stored = None
     if is_image(data.shape):
         for i, index in enumerate(ids):
             write_durably(out / f"{index:05d}-original.png", png(clean.x_adv[i], victim))
             write_durably(out / f"{index:05d}-adversarial.png", png(attacked.x_adv[i], victim))
-        rounded = torch.stack([_read_png(out / f"{index:05d}-adversarial.png", data.shape, victim) for index in ids])
-    examples = _examples(clean, attacked, victim, data, threat, ids, rounded)
+        rounded = [_read_png(out / f"{index:05d}-adversarial.png", data.shape, victim) for index in ids]
+        stored = _judge_stored(torch.stack(rounded), clean, attacked, task, threat)
+    examples = _examples(clean, attacked, task, ids, stored)
     text = io.StringIO()
     writer = csv.DictWriter(text, [f.name for f in fields(Example)])
     writer.writeheader()
@@ -77,26 +77,21 @@ def save_examples(
     return examples
 
 
+def _judge_stored(rounded: Tensor, clean: Results, attacked: Results, task: Classification, threat: Threat) -> Verdict:
+    """The verdict on pictures as read back. Rounding may leave the ball by half a level: `feasible` and `size` say so."""
+    victim = task.victim
+    x, stored, labels, targets = (
+        value.to(victim.device) for value in (clean.x_adv, rounded.to(victim.dtype), attacked.label, attacked.target)
+    )
+    goal = Classify(labels, None if task.goal == "untargeted" else targets, task.confidence)
+    with victim.undisturbed(0):
+        return judge(victim, threat.around(x, victim.lower, victim.upper), goal, stored)
+
+
 def _examples(
-    clean: Results,
-    attacked: Results,
-    victim: Victim,
-    data: Samples,
-    threat: Threat,
-    ids: Sequence[int],
-    rounded: Tensor | None,
+    clean: Results, attacked: Results, task: Classification, ids: Sequence[int], stored: Verdict | None
 ) -> list[Example]:
-    stored = None
-    if (
-        rounded is not None
-    ):  # the goal alone decides here: rounding may leave the ball by half a level, and the size says so
-        targets = None if bool((attacked.target < 0).any()) else attacked.target.to(victim.device)
-        region = threat.around(clean.x_adv.to(victim.device), victim.lower, victim.upper)
-        with victim.undisturbed(0):
-            stored = judge(
-                victim, region, Classify(attacked.label.to(victim.device), targets), rounded.to(victim.device)
-            )
-    name = data.classes.__getitem__
+    name = task.data.classes.__getitem__
     return [
         Example(
             id=index,

@@ -25,6 +25,9 @@ def attack(
         str | None,
         typer.Option(help="a class by name or number, least-likely, second or random; default: any wrong class"),
     ] = None,
+    confidence: Annotated[
+        float | None, typer.Option(help="softmax probability that the wrong class must reach, such as 0.98")
+    ] = None,
     samples: Annotated[int, typer.Option(help="the first so many")] = 16,
     batch_size: options.BATCH = 256,
     seed: options.SEED = 0,
@@ -35,6 +38,7 @@ def attack(
     from ..app.examples import craft, save_examples
     from ..attacks import parse_attack
     from ..data.open import open_data
+    from ..tasks.classification import Classification
     from ..threats import parse_threat
     from ..victims.open import open_victim
 
@@ -43,10 +47,10 @@ def attack(
     parsed, ball, source = parse_attack(attack), parse_threat(threat), open_data(data)
     model = open_victim(victim, device=device, trust=trust, bounds=source.bounds)
     ids = range(min(samples, len(source)))
-    goal = _goal(targeted, source.classes)
+    task = Classification(model, source, _goal(targeted, source.classes), batch_size, confidence)
     with console.status("attacking", spinner="dots"):
-        clean, attacked = craft(parsed, model, source, ball, ids, goal, seed, batch_size)
-        examples = save_examples(clean, attacked, model, source, ball, ids, out)
+        clean, attacked = craft(parsed, task, ball, ids, seed)
+        examples = save_examples(clean, attacked, task, ball, ids, out)
     _show(examples, out)
 
 

@@ -51,6 +51,12 @@ def check_indices(labels: Tensor, count: int, what: str) -> None:
         raise InputError(f"the {what} have shape {tuple(labels.shape)}, the inputs need ({count},): one each")
 
 
+def check_confidence(confidence: float | None) -> None:
+    """A probability strictly between 0 and 1, or None."""
+    if confidence is not None and not 0 < confidence < 1:
+        raise InputError(f"confidence={confidence:g} is not a probability; give a number between 0 and 1")
+
+
 def check_outputs(outputs: Any, count: int) -> Tensor:
     """Outputs are finite logits (B, C), C > 1, and not probabilities."""
     if not isinstance(outputs, Tensor):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..core.checks import check_inputs, check_labels, check_outputs
+from ..core.checks import check_confidence, check_inputs, check_labels, check_outputs
 from ..core.goal import Classify, without
 from ..core.judge import judge
 from ..core.problem import Attack, Threat
@@ -44,15 +44,18 @@ class Results:
 
 @dataclass(frozen=True, eq=False)
 class Classification:
-    """Attack `victim` on `data`. `goal` is one of GOALS; batch_size rows at a time."""
+    """Attack `victim` on `data`. `goal` is one of GOALS, to be reached with at least the softmax probability `confidence`, if given;
+    batch_size rows at a time."""
 
     victim: Victim
     data: Samples
     goal: str = "untargeted"
     batch_size: int = 256
+    confidence: float | None = None
 
     def __post_init__(self) -> None:
         parse_goal(self.goal)
+        check_confidence(self.confidence)
 
     def run(self, attack: Attack | None, threat: Threat, ids: Sequence[int], seed: int) -> Results:
         """Results of the samples `ids`, in order. Without an attack: the untouched inputs. A sample that the model gets wrong
@@ -77,7 +80,7 @@ class Classification:
             labels = labels.to(victim.device).long()
             correct = Classify(labels).margin(outputs) < 0
             targets = choose_targets(self.goal, outputs, labels, Streams.seeded(seed, rows).fork(_TARGET_STREAM))
-            goal = Classify(labels, targets)
+            goal = Classify(labels, targets, self.confidence)
             trial = self._attack(attack, threat, x, goal, rows, correct, seed)
         seconds = torch.full((len(x),), (time.perf_counter() - started) / max(len(x), 1), dtype=torch.float64)
         verdict = trial.verdict

@@ -192,7 +192,7 @@ class BallRegion:
             if x_adv.device.type == "cpu"
             else max(len(x_adv), 1)
         )
-        pairs = zip(x_adv.split(rows), self.x.split(rows), strict=True)
+        pairs = zip(torch.split(x_adv, rows), torch.split(self.x, rows), strict=True)
         return torch.cat([self.norm.size(here.double() - there.double()) for here, there in pairs])
 
     def contains(self, x_adv: Tensor) -> Tensor:
