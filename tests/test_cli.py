@@ -42,7 +42,7 @@ class Cheat(Honest):
 """
 
 
-def brittle(*args: str, cwd: Path, code: int = 0) -> str:
+def run_brittle(*args: str, cwd: Path, code: int = 0) -> str:
     """Run the command in this process, in the folder `cwd`; return all that it printed. It must exit with `code`."""
     from brittle.cli import main
 
@@ -66,7 +66,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a trained network and a stranger's module."""
     path = tmp_path_factory.mktemp("cli")
     (path / "mine.py").write_text(MODULE)
-    printed = brittle("train", "digits", "--out", "net.safetensors", "--epochs", "15", cwd=path)
+    printed = run_brittle("train", "digits", "--out", "net.safetensors", "--epochs", "15", cwd=path)
     assert "test accuracy 9" in printed
     return path
 
@@ -74,7 +74,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_evaluate_prints_a_table_writes_a_report_and_goes_on(folder: Path) -> None:
     command = ("evaluate", "net.safetensors", "digits", "--threat", "linf:0.1", "--attack", "fgsm")
     command += ("--attack", "uniform_noise", "--grid", "0.05,0.1", "--samples", "60", "--out", "runs/a")
-    printed = brittle(*command, cwd=folder)
+    printed = run_brittle(*command, cwd=folder)
     assert "fgsm" in printed
     assert "uniform_noise" in printed
     assert "worst case" in printed
@@ -82,10 +82,10 @@ def test_evaluate_prints_a_table_writes_a_report_and_goes_on(folder: Path) -> No
     assert "<svg" in page.read_text()
     units = {unit: unit.stat().st_mtime_ns for unit in (folder / "runs/a/units").iterdir()}
     assert len([u for u in units if u.suffix == ".parquet"]) == 5  # clean, and two attacks at two eps
-    brittle(*command, cwd=folder)
+    run_brittle(*command, cwd=folder)
     assert {unit: unit.stat().st_mtime_ns for unit in (folder / "runs/a/units").iterdir()} == units
     page.unlink()
-    brittle("report", "runs/a", cwd=folder)
+    run_brittle("report", "runs/a", cwd=folder)
     assert page.is_file()
 
 
@@ -94,8 +94,8 @@ def test_workers_give_the_rows_of_one_process(folder: Path) -> None:
 
     command = ("evaluate", "net.safetensors", "digits", "--threat", "linf:0.1", "--attack", "pgd:steps=5")
     command += ("--grid", "0.1", "--samples", "60", "--shard", "20")
-    brittle(*command, "--out", "runs/one", cwd=folder)
-    brittle(*command, "--out", "runs/two", "--workers", "2", cwd=folder)
+    run_brittle(*command, "--out", "runs/one", cwd=folder)
+    run_brittle(*command, "--out", "runs/two", "--workers", "2", cwd=folder)
     one, two = (
         [(r.attack, r.id, r.success, r.predicted, r.forwards) for r in Store(folder / f"runs/{name}").rows()]
         for name in ("one", "two")
@@ -104,19 +104,30 @@ def test_workers_give_the_rows_of_one_process(folder: Path) -> None:
     assert len(one) == 120
 
 
+def test_an_interrupt_is_a_sentence_and_exit_130(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import brittle.app.evaluate
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(brittle.app.evaluate, "run", interrupted)
+    command = ("evaluate", "net.safetensors", "digits", "--threat", "linf:0.1", "--out", "runs/broken-off")
+    assert "run the same command again" in run_brittle(*command, cwd=folder, code=130)
+
+
 def test_a_plan_file_runs_and_a_wrong_field_is_named(folder: Path) -> None:
     plan = 'victim = "net.safetensors"\ndata = "digits"\nthreat = "linf:0.1"\nattacks = ["fgsm"]\nsamples = 20\n'
     (folder / "plan.toml").write_text(plan)
-    assert "fgsm" in brittle("evaluate", "--plan", "plan.toml", "--out", "runs/plan", cwd=folder)
+    assert "fgsm" in run_brittle("evaluate", "--plan", "plan.toml", "--out", "runs/plan", cwd=folder)
     (folder / "wrong.toml").write_text(plan.replace("samples", "sampels"))
-    assert "unknown field 'sampels'; did you mean samples" in brittle(
+    assert "unknown field 'sampels'; did you mean samples" in run_brittle(
         "evaluate", "--plan", "wrong.toml", cwd=folder, code=2
     ).replace("\n", " ")
 
 
 def test_attack_writes_rounded_pictures_and_tells_what_survives(folder: Path) -> None:
     out = folder / "adv"
-    printed = brittle(
+    printed = run_brittle(
         "attack", "net.safetensors", "digits", "--threat", "linf:0.15", "--attack", "pgd", "--samples", "8",
         "--out", str(out), cwd=folder,
     )  # fmt: skip
@@ -142,7 +153,7 @@ def test_attack_writes_rounded_pictures_and_tells_what_survives(folder: Path) ->
 @pytest.mark.parametrize("targeted", ["3", "least-likely", "random", "second"])
 def test_attack_targeted(folder: Path, targeted: str) -> None:
     out = folder / f"adv-{targeted}"
-    brittle(
+    run_brittle(
         "attack", "net.safetensors", "digits", "--threat", "linf:0.3", "--attack", "ifgsm", "--samples", "10",
         "--targeted", targeted, "--out", str(out), cwd=folder,
     )  # fmt: skip
@@ -156,7 +167,7 @@ def test_attack_targeted(folder: Path, targeted: str) -> None:
 
 def test_attack_repeated_until_the_target_is_likely_enough(folder: Path) -> None:
     out = folder / "adv-sure"
-    brittle(
+    run_brittle(
         "attack", "net.safetensors", "digits", "--threat", "linf:0.5", "--attack", "repeated_fgsm", "--targeted", "7",
         "--confidence", "0.9", "--samples", "10", "--out", str(out), cwd=folder,
     )  # fmt: skip
@@ -169,17 +180,17 @@ def test_attack_repeated_until_the_target_is_likely_enough(folder: Path) -> None
 @pytest.mark.parametrize("kind", ["attacks", "threats", "data", "victims", "losses"])
 def test_list(kind: str, tmp_path: Path) -> None:
     words = {"attacks": "fgsm", "threats": "linf", "data": "mnist", "victims": "py", "losses": "cross_entropy"}
-    assert words[kind] in brittle("list", kind, cwd=tmp_path)
+    assert words[kind] in run_brittle("list", kind, cwd=tmp_path)
 
 
 def test_check_passes_an_honest_attack_and_fails_a_cheat(folder: Path) -> None:
-    assert "checks passed" in brittle("check", "mine:Honest", cwd=folder)
-    assert "FAILED" in brittle("check", "mine:Cheat", cwd=folder, code=1)
+    assert "checks passed" in run_brittle("check", "mine:Honest", cwd=folder)
+    assert "FAILED" in run_brittle("check", "mine:Cheat", cwd=folder, code=1)
 
 
 @pytest.mark.slow
 def test_demo_on_the_embedded_digits(tmp_path: Path) -> None:
-    printed = " ".join(brittle("demo", "--out", "d", cwd=tmp_path).split())
+    printed = " ".join(run_brittle("demo", "--out", "d", cwd=tmp_path).split())
     assert "pixels were let out of [0, 1]" in printed
     assert (tmp_path / "d/run/report.html").is_file()
 
@@ -236,7 +247,7 @@ BAD = {
 @pytest.mark.parametrize("command", BAD, ids=lambda c: " ".join(c[:2]))
 def test_bad_input_is_a_sentence_and_exit_2(folder: Path, command: tuple[str, ...]) -> None:
     torch.save(torch.nn.Linear(2, 2), folder / "weights.pt")
-    printed = " ".join(brittle(*command, cwd=folder, code=2).split())
+    printed = " ".join(run_brittle(*command, cwd=folder, code=2).split())
     assert printed.startswith("brittle: ")
     assert BAD[command] in printed
     assert not (folder / "x").exists()

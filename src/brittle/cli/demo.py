@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from . import options
-from .screen import console, show_report
+from .screen import console, interruptible, show_report
 
 
 def demo(
@@ -19,7 +19,8 @@ def demo(
     """Train a small network, attack it, print what is left of its accuracy, and write a report."""
     from ..app.demo import demo as run
 
-    shown = run(data, out or Path("runs") / f"demo-{data}", seed=seed)
+    with interruptible():
+        shown = run(data, out or Path("runs") / f"demo-{data}", seed=seed)
     console.print(f"network: {shown.network}", highlight=False, soft_wrap=True)
     show_report(shown.report)
     console.print(

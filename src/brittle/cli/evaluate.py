@@ -9,7 +9,7 @@ import typer
 
 from ..errors import InputError
 from . import options
-from .screen import console, show_report
+from .screen import console, interruptible, show_report
 
 if TYPE_CHECKING:
     from ..app.evaluate import Report
@@ -41,35 +41,36 @@ def evaluate(
     """
     from ..app import evaluate as work
 
-    if plan is not None:
-        if victim or data or threat or attack:
-            raise InputError("a --plan says victim, data, threat and attacks; give either the plan or these")
-        report = _run_file(plan, out, workers, device, trust)
-    else:
-        if not (victim and data and threat):
-            raise InputError(
-                "brittle evaluate needs VICTIM, DATA and --threat, such as: "
-                "brittle evaluate py:mymodels:net mnist --threat linf:0.1 (or --plan FILE)"
-            )
-        from ..specs import parse_number
+    with interruptible():
+        if plan is not None:
+            if victim or data or threat or attack:
+                raise InputError("a --plan says victim, data, threat and attacks; give either the plan or these")
+            report = _run_file(plan, out, workers, device, trust)
+        else:
+            if not (victim and data and threat):
+                raise InputError(
+                    "brittle evaluate needs VICTIM, DATA and --threat, such as: "
+                    "brittle evaluate py:mymodels:net mnist --threat linf:0.1 (or --plan FILE)"
+                )
+            from ..specs import parse_number
 
-        report = work.evaluate(
-            victim,
-            data,
-            threat,
-            attacks=attack or work.STANDARD,
-            grid=[parse_number(part) for part in grid.split(",")] if grid else None,
-            samples=samples,
-            goal=goal,
-            out=out or _folder(victim, data, threat),
-            seed=seed,
-            batch_size=batch_size,
-            shard=shard,
-            workers=workers,
-            keep=keep,
-            device=device,
-            trust=trust,
-        )
+            report = work.evaluate(
+                victim,
+                data,
+                threat,
+                attacks=attack or work.STANDARD,
+                grid=[parse_number(part) for part in grid.split(",")] if grid else None,
+                samples=samples,
+                goal=goal,
+                out=out or _folder(victim, data, threat),
+                seed=seed,
+                batch_size=batch_size,
+                shard=shard,
+                workers=workers,
+                keep=keep,
+                device=device,
+                trust=trust,
+            )
     show_report(report)
 
 

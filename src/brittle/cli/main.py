@@ -31,6 +31,3 @@ def main() -> None:
     except InputError as error:
         print(f"brittle: {error}", file=sys.stderr)
         raise SystemExit(2) from None
-    except KeyboardInterrupt:
-        print("brittle: interrupted; what is finished is on disk, run the same command again to go on", file=sys.stderr)
-        raise SystemExit(130) from None

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+import typer
 from rich.console import Console
 
 if TYPE_CHECKING:
@@ -18,3 +22,13 @@ def show_report(report: Report) -> None:
 
     report.show(console)
     console.print(f"report: {write_report(report.folder)}", soft_wrap=True, highlight=False)
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Ctrl-C ends a run with a sentence and exit code 130."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print("brittle: interrupted; what is finished is on disk, run the same command again to go on", file=sys.stderr)
+        raise typer.Exit(130) from None

@@ -187,11 +187,8 @@ class BallRegion:
 
     def size(self, x_adv: Tensor) -> Tensor:
         """In float64, a few rows at a time: nothing as large as the batch is made on the way."""
-        rows = (
-            max(1, 1 << 16 >> max(math.prod(self.shape), 1).bit_length())
-            if x_adv.device.type == "cpu"
-            else max(len(x_adv), 1)
-        )
+        block = (1 << 16) // max(math.prod(self.shape), 1) if x_adv.device.type == "cpu" else len(x_adv)
+        rows = max(block, 1)
         pairs = zip(torch.split(x_adv, rows), torch.split(self.x, rows), strict=True)
         return torch.cat([self.norm.size(here.double() - there.double()) for here, there in pairs])
 
