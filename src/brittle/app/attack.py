@@ -77,25 +77,14 @@ def attack(
     for what, given in (("labels", labels), ("targets", targets), ("ids", ids)):
         if given is not None:
             check_indices(given, len(x), what)
-    ids = ids.cpu().long()
-    size = batch_size or max(len(x), 1)
-    if size < 1:
+    if batch_size is not None and batch_size < 1:
         raise InputError(f"batch_size={batch_size} is not a size; give 1 or more")
+    goal, ids, size = Classify(labels, targets, confidence), ids.cpu().long(), batch_size or max(len(x), 1)
     with victim.undisturbed(seed):
-        parts = [
-            _attack_batch(
-                attack,
-                victim,
-                x[start : start + size],
-                labels[start : start + size],
-                None if targets is None else targets[start : start + size],
-                confidence,
-                threat,
-                ids[start : start + size],
-                seed,
-            )
-            for start in range(0, max(len(x), 1), size)
-        ]
+        parts = []
+        for start in range(0, max(len(x), 1), size):
+            rows = slice(start, start + size)
+            parts.append(_attack_batch(attack, victim, x[rows], goal.select(rows), threat, ids[rows], seed))
     if len(parts) == 1:
         return parts[0]
     return Outcome(
@@ -104,46 +93,27 @@ def attack(
 
 
 def _attack_batch(
-    attack: Attack,
-    victim: Victim,
-    x: Tensor,
-    labels: Tensor,
-    targets: Tensor | None,
-    confidence: float | None,
-    threat: Threat,
-    ids: Tensor,
-    seed: int,
+    attack: Attack, victim: Victim, x: Tensor, goal: Classify, threat: Threat, ids: Tensor, seed: int
 ) -> Outcome:
     home, device = x.device, victim.device
     x = x.detach().to(device).clamp(victim.lower, victim.upper)
     with torch.no_grad():
         outputs = check_outputs(victim(x), len(x))
-    classes = outputs.shape[1]
-    check_labels(labels, len(x), classes)
-    labels = labels.to(device).long()
+    goal = _checked(goal, len(x), outputs.shape[1], device)
+    trial = attempt(attack, victim, threat, x, goal, ids.to(device), seed)
+    measured = {**trial.measured(), "clean_correct": Classify(goal.labels).margin(outputs) < 0}
+    return Outcome(**{name: value.to(home) for name, value in measured.items()})
+
+
+def _checked(goal: Classify, count: int, classes: int, device: torch.device) -> Classify:
+    """The goal with int64 classes that the model has, on its device."""
+    check_labels(goal.labels, count, classes)
+    labels, targets = goal.labels.to(device).long(), goal.targets
     if targets is not None:
-        check_labels(targets, len(x), classes, "targets")
+        check_labels(targets, count, classes, "targets")
         targets = targets.to(device).long()
         if bool((targets == labels).any()):
             raise InputError(
                 f"target {int(targets[targets == labels][0])} is the true label of a sample; choose another class"
             )
-    trial = attempt(attack, victim, threat, x, Classify(labels, targets, confidence), ids.to(device), seed)
-    correct, verdict = Classify(labels).margin(outputs) < 0, trial.verdict
-    return Outcome(
-        *(
-            value.to(home)
-            for value in (
-                trial.x_adv,
-                verdict.success,
-                verdict.feasible,
-                verdict.size,
-                verdict.margin,
-                verdict.predicted,
-                verdict.confidence,
-                correct,
-                trial.forwards,
-                trial.backwards,
-            )
-        )
-    )
+    return Classify(labels, targets, goal.confidence)

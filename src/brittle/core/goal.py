@@ -49,7 +49,7 @@ class Classify:
         winners = without(outputs, self.labels).argmax(1) if self.targets is None else self.targets
         return pick(outputs, winners) - without(outputs, winners).logsumexp(1)
 
-    def select(self, rows: Tensor) -> Classify:
+    def select(self, rows: Tensor | slice) -> Classify:
         """The goal of some of the rows."""
         return Classify(self.labels[rows], None if self.targets is None else self.targets[rows], self.confidence)
 

@@ -26,6 +26,11 @@ class Trial:
     forwards: Tensor
     backwards: Tensor
 
+    def measured(self) -> dict[str, Tensor]:
+        """Everything by name: x_adv, forwards, backwards and the fields of the verdict."""
+        verdict = {f.name: getattr(self.verdict, f.name) for f in dataclasses.fields(self.verdict)}
+        return {"x_adv": self.x_adv, "forwards": self.forwards, "backwards": self.backwards, **verdict}
+
 
 def attempt(attack: Attack, victim: Victim, threat: Threat, x: Tensor, goal: Classify, ids: Tensor, seed: int) -> Trial:
     """Attack x (B, *S), whose samples are known as ids (B,) int64. x must lie in the victim's bounds and on its device.

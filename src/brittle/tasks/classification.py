@@ -83,23 +83,14 @@ class Classification:
             goal = Classify(labels, targets, self.confidence)
             trial = self._attack(attack, threat, x, goal, rows, correct, seed)
         seconds = torch.full((len(x),), (time.perf_counter() - started) / max(len(x), 1), dtype=torch.float64)
-        verdict = trial.verdict
-        measured = (
-            labels,
-            targets if targets is not None else torch.full_like(labels, -1),
-            correct,
-            verdict.success,
-            verdict.feasible,
-            verdict.size,
-            verdict.margin,
-            verdict.predicted,
-            verdict.confidence,
-            trial.forwards,
-            trial.backwards,
-            seconds,
-            trial.x_adv,
-        )
-        return Results(*(value.cpu() for value in measured))
+        measured = {
+            **trial.measured(),
+            "label": labels,
+            "target": targets if targets is not None else torch.full_like(labels, -1),
+            "clean_correct": correct,
+            "seconds": seconds,
+        }
+        return Results(**{name: value.cpu() for name, value in measured.items()})
 
     def _attack(
         self, attack: Attack | None, threat: Threat, x: Tensor, goal: Classify, ids: Tensor, correct: Tensor, seed: int
