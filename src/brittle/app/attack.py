@@ -79,7 +79,8 @@ def attack(
             check_indices(given, len(x), what)
     if batch_size is not None and batch_size < 1:
         raise InputError(f"batch_size={batch_size} is not a size; give 1 or more")
-    goal, ids, size = Classify(labels, targets, confidence), ids.cpu().long(), batch_size or max(len(x), 1)
+    goal = Classify(labels.long(), None if targets is None else targets.long(), confidence)
+    ids, size = ids.cpu().long(), batch_size or max(len(x), 1)
     with victim.undisturbed(seed):
         parts = []
         for start in range(0, max(len(x), 1), size):
@@ -106,12 +107,12 @@ def _attack_batch(
 
 
 def _checked(goal: Classify, count: int, classes: int, device: torch.device) -> Classify:
-    """The goal with int64 classes that the model has, on its device."""
+    """The goal on the model's device, its classes among those that the model has."""
     check_labels(goal.labels, count, classes)
-    labels, targets = goal.labels.to(device).long(), goal.targets
+    labels, targets = goal.labels.to(device), goal.targets
     if targets is not None:
         check_labels(targets, count, classes, "targets")
-        targets = targets.to(device).long()
+        targets = targets.to(device)
         if bool((targets == labels).any()):
             raise InputError(
                 f"target {int(targets[targets == labels][0])} is the true label of a sample; choose another class"
