@@ -15,7 +15,7 @@ check: .venv/test.stamp  ## format, lint, types, layers, fast tests: under two m
 	$(BIN)/ruff format --check src tests benchmarks
 	$(BIN)/ruff check src tests benchmarks
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -q -m "not slow" --durations=5
+	$(BIN)/python -m pytest -q -n 2 -m "not slow" --durations=5
 
 format: .venv/test.stamp
 	$(BIN)/ruff format src tests benchmarks

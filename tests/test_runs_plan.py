@@ -68,10 +68,10 @@ def test_dump_and_load_give_the_same_plan(tmp_path: Path) -> None:
     assert load_plan(tmp_path / "plan.json") == plan
 
 
-def test_a_threat_without_size_has_the_whole_range_as_its_eps(tmp_path: Path) -> None:
+def test_a_threat_without_size_has_an_infinite_eps(tmp_path: Path) -> None:
     (tmp_path / "plan.toml").write_text('victim = "v"\ndata = "d"\nthreat = "box"\nattacks = []')
     plan = load_plan(tmp_path / "plan.toml")
-    assert plan.grid == (1.0,)
+    assert plan.grid == (float("inf"),)
     (tmp_path / "plan.json").write_text(dump(plan))
     assert load_plan(tmp_path / "plan.json") == plan
 

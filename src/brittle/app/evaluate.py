@@ -27,7 +27,7 @@ from ..errors import InputError
 from ..report.numbers import Summary, summarise
 from ..report.page import write_report
 from ..report.read import read_run
-from ..report.terminal import summary_table
+from ..report.terminal import footnote, summary_table
 from ..runs.classify import build, cells_of
 from ..runs.identity import source_digest
 from ..runs.plan import AttackEntry, Plan, expand
@@ -91,6 +91,7 @@ class Report:
         """Print the table of accuracies with their intervals, and the warnings."""
         console = console or Console()
         console.print(summary_table(self.summary))
+        console.print(footnote(self.summary), style="dim", highlight=False)
         for warning in self.warnings:
             console.print(f"[yellow]warning[/yellow] {escape(warning)}", highlight=False)
 

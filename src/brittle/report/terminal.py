@@ -32,13 +32,13 @@ def summary_table(summary: Summary) -> Table:
     table.add_section()
     worst = {case.eps: case.accuracy.robust for case in summary.worst}
     table.add_row("worst case", *(_both(worst[eps]) for eps in radii), style="bold")
-    table.caption = (
-        "95 % intervals. Worst case: right when untouched and not fooled by anything at this radius or below."
-    )
-    if not summary.complete:
-        table.caption += f" INCOMPLETE: {summary.rows:,} of {summary.expected:,} rows."
-    table.caption_justify = "left"
     return table
+
+
+def footnote(summary: Summary) -> str:
+    """What the table's words mean, to be printed below it."""
+    text = "95 % intervals. Worst case: right when untouched and not fooled by anything at this radius or below."
+    return text if summary.complete else f"{text} INCOMPLETE: {summary.rows:,} of {summary.expected:,} rows."
 
 
 def shown_radii(summary: Summary) -> list[float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +21,6 @@ from .values import decode, encode
 
 Role = Literal["attack", "noise"]
 T = TypeVar("T")
-WHOLE = 1.0  # the eps of a threat without one, such as box
 _GOAL = re.compile(r"untargeted|least-likely|second|random|class:(\d+)")
 
 
@@ -38,7 +38,7 @@ class Plan:
     """Every attack on the first `samples` samples of `data` at every radius of `grid`.
 
     `threat` is text (`linf:8/255`) or, once expanded, the encoded threat at `eps`, the radius the question is about
-    (1 where the threat has none: the whole input range). `keep` is how many samples have their adversarial example kept in each cell:
+    (infinite where the threat has none). `keep` is how many samples have their adversarial example kept in each cell:
     the first ids. `batch_size`, `shard` (samples in a unit of work) and `keep` change no row. `resolved` says what the
     names stood for: victim_digest, data_digest, source_digest, count (of samples), classes, shape, bounds, version.
     """
@@ -169,8 +169,8 @@ def _built(cls: type[T], data: Any, where: str) -> T:
 def _eps_of(threat: Any) -> Any:
     if isinstance(threat, str):
         call = parse_call(threat)
-        return call.named.get("eps", call.positional[0] if call.positional else WHOLE)
-    return threat.get("eps", WHOLE) if isinstance(threat, Mapping) else WHOLE
+        return call.named.get("eps", call.positional[0] if call.positional else math.inf)
+    return threat.get("eps", math.inf) if isinstance(threat, Mapping) else math.inf
 
 
 def _number(value: Any, where: str) -> float:

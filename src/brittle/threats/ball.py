@@ -53,7 +53,7 @@ class Box:
     mask: Mask | None = None
 
     name: ClassVar[str] = "box"
-    eps: ClassVar[float] = 1.0  # the whole of it
+    eps: ClassVar[float] = math.inf
 
     def with_eps(self, eps: float) -> Box:
         return self
