@@ -41,6 +41,7 @@ from ..victims.open import open_victim
 from .progress import Progress, progress_bar
 
 STANDARD = ("uniform_noise", "fgsm", "ifgsm", "pgd", "pgd:loss=margin")
+BASELINE = "uniform_noise"  # what every attack is compared with, also where it is not asked for
 FRACTIONS = (0.25, 0.5, 0.75, 1.0, 1.5)  # of the question's eps: the grid where none is given
 
 Attacks = Sequence[str | Attack] | Mapping[str, str | Attack]
@@ -123,7 +124,8 @@ def evaluate(
     """Robust accuracy of `model` on `data` under `threat` for each attack, for random noise, and for all of them together.
 
     model: a module, callable, Victim or VICTIM string. data: a pair (x, labels), Dataset, DataLoader or DATA string. threat: a value or
-    a string such as "linf:8/255"; its eps is the question. attacks: values, strings or a dict from name to either. grid: the eps to try
+    a string such as "linf:8/255"; its eps is the question. attacks: values, strings or a dict from name to either; uniform noise
+    is added where no noise is among them. grid: the eps to try
     (default: quarters of the question's eps up to it, and 1.5 times it, where that still means something). samples: the first so many.
     goal: untargeted, least-likely, second, random or class:N. out: the run's folder; run again with the same arguments it does only
     what is missing (default: a temporary folder). workers: processes; more than one needs model and data as strings. keep: samples
@@ -264,7 +266,7 @@ def _grid(threat: Threat, grid: Sequence[float] | None, data: Samples, victim: V
 
 
 def _entries(attacks: Attacks) -> tuple[AttackEntry, ...]:
-    """Name, role and value of each attack; a string is its own name."""
+    """Name, role and value of each attack, and of the noise baseline; a string is its own name."""
     if isinstance(attacks, str):
         attacks = [attacks]
     pairs = list(attacks.items()) if isinstance(attacks, Mapping) else [(_name(a), a) for a in attacks]
@@ -276,6 +278,8 @@ def _entries(attacks: Attacks) -> tuple[AttackEntry, ...]:
         entries.append(
             AttackEntry(name=name, role="noise" if _is_noise(attack) else "attack", value=encode(attack, name))
         )
+    if all(entry.role != "noise" for entry in entries):
+        entries.insert(0, AttackEntry(name=BASELINE, role="noise", value=encode(parse_attack(BASELINE), BASELINE)))
     return tuple(entries)
 
 
