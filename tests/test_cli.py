@@ -177,6 +177,13 @@ def test_attack_repeated_until_the_target_is_likely_enough(folder: Path) -> None
     assert any(float(row["size"]) < 0.4 for row in won)  # it stops there, and does not use up the radius
 
 
+def test_a_model_may_know_more_classes_than_the_data(folder: Path) -> None:
+    np.savez(folder / "two.npz", x=np.full((4, 8, 8), 200, np.uint8), y=np.array([0, 1, 0, 1]))
+    run_brittle("attack", "net.safetensors", "npz:two.npz", "--threat", "linf:0.1", "--out", "adv-two", cwd=folder)
+    rows = list(csv.DictReader((folder / "adv-two/examples.csv").open()))
+    assert any(int(row["before"].split()[-1]) > 1 for row in rows)
+
+
 @pytest.mark.parametrize("kind", ["attacks", "threats", "data", "victims", "losses"])
 def test_list(kind: str, tmp_path: Path) -> None:
     words = {"attacks": "fgsm", "threats": "linf", "data": "mnist", "victims": "py", "losses": "cross_entropy"}
@@ -236,6 +243,7 @@ BAD = {
         "--out",
         "x",
     ): "not a probability",
+    ("evaluate", "--plan", "plan.toml", "--seed", "3"): "put the rest into the plan",
     ("report", "nowhere"): "holds no run",
     ("list", "atacks"): "did you mean attacks",
     ("check", "mine"): "is not module:Attack",

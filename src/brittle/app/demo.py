@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..attacks import fgsm
 from ..data.open import open_data
-from ..errors import InputError, unknown
+from ..errors import unknown
 from ..threats import linf
 from ..victims.open import open_victim
 from .attack import attack
@@ -65,9 +65,8 @@ def demo(data: str, out: Path, *, seed: int = 0, progress: Progress | bool = Tru
         shard=1000,
         progress=progress,
     )
-    if victim.module is None:
-        raise InputError(f"{network} holds no network; delete it and run the demo again")
     x, labels = samples.batch(range(len(samples)))
-    unboxed = attack(fgsm(), victim.module, x, labels, linf(scene.eps), bounds=(-1.0, 2.0), batch_size=1000)
-    boxed = attack(fgsm(), victim.module, x, labels, linf(scene.eps), batch_size=1000)
-    return Demo(report, network, scene.eps, boxed.robust_accuracy, unboxed.robust_accuracy)
+    unboxed = attack(fgsm(), replace(victim, lower=-1.0, upper=2.0), x, labels, linf(scene.eps), batch_size=1000)
+    inside = next(found for found in report.summary.attacks if found.name == "fgsm").at(scene.eps)
+    boxed = inside.accuracy.robust.value if inside else float("nan")
+    return Demo(report, network, scene.eps, boxed, unboxed.robust_accuracy)

@@ -125,8 +125,8 @@ def evaluate(
 
     model: a module, callable, Victim or VICTIM string. data: a pair (x, labels), Dataset, DataLoader or DATA string. threat: a value or
     a string such as "linf:8/255"; its eps is the question. attacks: values, strings or a dict from name to either; uniform noise
-    is added where no noise is among them. grid: the eps to try
-    (default: quarters of the question's eps up to it, and 1.5 times it, where that still means something). samples: the first so many.
+    is added where no noise is among them. grid: the eps to try (default: quarters of the question's eps up to it, and 1.5 times it,
+    where that still means something). samples: the first so many.
     goal: untargeted, least-likely, second, random or class:N. out: the run's folder; run again with the same arguments it does only
     what is missing (default: a temporary folder). workers: processes; more than one needs model and data as strings. keep: samples
     whose adversarial examples are kept for the gallery. bounds: the model's input range (default: the data's). progress: a bar on the

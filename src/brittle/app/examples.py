@@ -18,6 +18,7 @@ from ..core.goal import Classify
 from ..core.judge import Verdict, judge
 from ..core.problem import Attack, Threat
 from ..core.victim import Victim
+from ..report.gallery import class_name
 from ..runs.store import write_durably
 from ..tasks.classification import Classification, Results
 
@@ -91,7 +92,11 @@ def _judge_stored(rounded: Tensor, clean: Results, attacked: Results, task: Clas
 def _examples(
     clean: Results, attacked: Results, task: Classification, ids: Sequence[int], stored: Verdict | None
 ) -> list[Example]:
-    name = task.data.classes.__getitem__
+    classes = task.data.classes
+
+    def name(index: int) -> str:
+        return class_name(index, classes)  # the model may know more classes than the data
+
     return [
         Example(
             id=index,

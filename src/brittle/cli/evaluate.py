@@ -43,8 +43,11 @@ def evaluate(
 
     with interruptible():
         if plan is not None:
-            if victim or data or threat or attack:
-                raise InputError("a --plan says victim, data, threat and attacks; give either the plan or these")
+            said = (goal, batch_size, shard, keep, seed) != ("untargeted", 256, 500, 12, 0)
+            if victim or data or threat or attack or grid or samples or said:
+                raise InputError(
+                    "a --plan says all but --out, --workers, --device and --trust; put the rest into the plan"
+                )
             report = _run_file(plan, out, workers, device, trust)
         else:
             if not (victim and data and threat):
