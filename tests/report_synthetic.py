@@ -29,18 +29,20 @@ def synthetic_plan(samples: int = 200, **changes: Any) -> Plan:
         "eps": 0.1,
         "grid": GRID,
         "attacks": (
-            AttackEntry(name="uniform", role="noise", value={"type": "brittle.attacks.noise:Noise", "draws": 1}),
-            AttackEntry(name="fgsm", value={"type": "brittle.attacks.gradient_ascent:GradientAscent", "steps": 1}),
+            AttackEntry(name="uniform", role="noise", value={"type": "brittle.attacks.fixed.noise:Noise", "draws": 1}),
+            AttackEntry(
+                name="fgsm", value={"type": "brittle.attacks.fixed.gradient_ascent:GradientAscent", "steps": 1}
+            ),
             AttackEntry(
                 name="pgd",
                 value={
-                    "type": "brittle.attacks.gradient_ascent:GradientAscent",
+                    "type": "brittle.attacks.fixed.gradient_ascent:GradientAscent",
                     "steps": 40,
                     "step_size": 0.025,
                     "loss": {"type": "brittle.core.losses:CrossEntropy"},
                 },
             ),
-            AttackEntry(name="square", value={"type": "brittle.attacks.square:Square", "queries": 200}),
+            AttackEntry(name="square", value={"type": "brittle.attacks.score.square:Square", "queries": 200}),
         ),
         "samples": samples,
         "keep": 12,

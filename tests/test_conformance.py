@@ -73,7 +73,7 @@ def _neighbours(problem: Problem) -> Tensor:
 
 
 def _smuggled(problem: Problem) -> Tensor:
-    problem.oracle.victim(problem.x)
+    problem.door.victim(problem.x)
     return _step(problem, problem.x)
 
 
@@ -90,8 +90,8 @@ def _writes_gradients(problem: Problem) -> Tensor:
 
 
 def _trains(problem: Problem) -> Tensor:
-    if problem.oracle.victim.module is not None:
-        problem.oracle.victim.module.train()
+    if problem.door.victim.module is not None:
+        problem.door.victim.module.train()
     return _step(problem, problem.x)
 
 

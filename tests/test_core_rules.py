@@ -145,7 +145,7 @@ def test_what_is_no_attack_is_told() -> None:
         InputError, match=r"'fgsm' is not an attack value; did you forget to call it.*brittle\.fgsm\(\)"
     ):
         attempt(brittle.fgsm, VICTIM, brittle.linf(0.1), X, goal, torch.arange(7), 0)  # type: ignore[arg-type]
-    with pytest.raises(InputError, match=r"_Wrong returned \(7, 4\); an attack returns inputs of shape \(7, 3, 4\)"):
+    with pytest.raises(InputError, match=r"_Wrong returned \(7, 4\); an attack returns points of shape \(7, 3, 4\)"):
         attempt(_Wrong(), VICTIM, brittle.linf(0.1), X, goal, torch.arange(7), 0)
 
 

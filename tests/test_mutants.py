@@ -54,13 +54,13 @@ MUTANTS = {
         "threats/ball.py", "return torch.clamp(point, low, high)", "return torch.clamp_min(point, low)", BALL
     ),
     "the radius is not checked": Mutant(
-        "threats/ball.py", "return inside & (self.size(x_adv) <=", "return inside | (self.size(x_adv) <", BALL
+        "threats/ball.py", "return inside & (self.size(point) <=", "return inside | (self.size(point) <", BALL
     ),
     "the mask is ignored": Mutant(
         "threats/ball.py", "    if mask is None:\n        return low, high", "    return low, high", BALL
     ),
     "a meaningless eps is accepted": Mutant(
-        "threats/ball.py", "if self.eps > most * (1 + 1e-6):", "if False:", ("test_core_checks.py", "eps")
+        "threats/ball.py", "if most * (1 + 1e-6) < self.eps < math.inf:", "if False:", ("test_core_checks.py", "eps")
     ),
     "linf steps twice as far": Mutant(
         "kernels/ascent.py", "grad.sign(), _wide(step, point)", "grad.sign(), _wide(2 * step, point)", ASCENT
@@ -82,7 +82,7 @@ MUTANTS = {
     ),
     "targeted cross entropy has the wrong sign": Mutant(
         "core/losses.py",
-        "return loss if goal.targets is None else -loss",
+        "return loss if goal.aim is None else -loss",
         "return loss",
         (LOSSES, "cross_entropy"),
     ),
@@ -100,13 +100,16 @@ MUTANTS = {
         "core/judge.py", "(margin > 0) & feasible", "margin > 0", (RULES, "judge")
     ),
     "the attack's own yardstick is used": Mutant(
-        "core/trial.py", "region = threat.around(x, victim", "problem.region  # (x, victim", (RULES, "writes_into")
+        "core/trial.py",
+        "region = threat.around(x, victim",
+        "region = problem.region  # (x, victim",
+        (RULES, "writes_into"),
     ),
     "forwards are not charged": Mutant(
-        "core/oracle.py", "self._charge(self.ledger.forward)", "pass", (RULES, "charged")
+        "core/oracle.py", "self.ledger.forward.charge(self.rows)", "pass", (RULES, "charged")
     ),
     "backwards are not charged": Mutant(
-        "core/oracle.py", "self._charge(self.ledger.backward)", "pass", (RULES, "charged")
+        "core/oracle.py", "self.ledger.backward.charge(self.rows)", "pass", (RULES, "charged")
     ),
     "scores leak a graph": Mutant(
         "core/oracle.py", "if self.access is not Access.GRADIENT:", "if self.access is Access.LABELS:", (RULES, "graph")
@@ -115,19 +118,19 @@ MUTANTS = {
         "core/incumbent.py", "better = score > self.score\n", "better = ~(score > self.score)\n", (RULES, "incumbent")
     ),
     "momentum does not decay": Mutant(
-        "attacks/gradient_ascent.py", "decay * momentum + grad", "momentum + grad", (FACTS, "momentum")
+        "attacks/fixed/gradient_ascent.py", "decay * momentum + grad", "momentum + grad", (FACTS, "momentum")
     ),
     "the stopped sample comes back clean": Mutant(
-        "attacks/gradient_ascent.py", "asked[won]", "problem.x[won]", (FACTS, "repeated_fgsm")
+        "attacks/fixed/gradient_ascent.py", "asked[won]", "problem.x[won]", (FACTS, "repeated_fgsm")
     ),
     "stop ends a sample that is not won": Mutant(
-        "attacks/gradient_ascent.py", "won = margin > 0", "won = margin > -1", (FACTS, "stopping")
+        "attacks/fixed/gradient_ascent.py", "won = margin > 0", "won = margin > -1", (FACTS, "stopping")
     ),
     "restarts draw the same numbers": Mutant(
-        "attacks/restarts.py", "left.forked(run)", "left.forked(0)", (FACTS, "restarts")
+        "attacks/combine/restarts.py", "left.forked(run)", "left.forked(0)", (FACTS, "restarts")
     ),
     "restarts run what is won": Mutant(
-        "attacks/restarts.py", "best.score[rows] <= 0", "best.score[rows] < 9e9", (FACTS, "restarts")
+        "attacks/combine/restarts.py", "best.score[rows] <= 0", "best.score[rows] < 9e9", (FACTS, "restarts")
     ),
     "weights stay frozen after an attack": Mutant(
         "core/victim.py", "p.requires_grad_(True)", "pass", ("test_core_checks.py", "as_it_went_in")
@@ -137,8 +140,8 @@ MUTANTS = {
     ),
     "wrong samples are attacked": Mutant(
         "tasks/classification.py",
-        "rows = correct.nonzero()",
-        "rows = torch.ones_like(correct).nonzero()",
+        "rows, others = correct.nonzero()",
+        "rows, others = torch.ones_like(correct).nonzero()",
         ("test_core_task.py", "untouched"),
     ),
 }

@@ -1,10 +1,11 @@
 """Attacks: values that turn a problem into proposed inputs."""
 
-from .gradient_ascent import GradientAscent
-from .noise import Noise
-from .recipes import fgsm, gaussian_noise, ifgsm, mifgsm, nifgsm, pgd, repeated_fgsm, uniform_noise
-from .registry import ATTACKS, Entry, parse_attack
-from .restarts import Restarts
+from .combine.restarts import Restarts
+from .entry import Entry
+from .fixed.gradient_ascent import GradientAscent
+from .fixed.noise import Noise
+from .fixed.recipes import fgsm, gaussian_noise, ifgsm, mifgsm, nifgsm, pgd, repeated_fgsm, uniform_noise
+from .registry import ATTACKS, parse_attack
 
 __all__ = [
     "ATTACKS",

@@ -6,35 +6,16 @@ import inspect
 import types
 import typing
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from ..core.problem import Attack
 from ..errors import InputError, unknown
 from ..specs import parse_call, parse_number
-from . import recipes
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A recipe and what a list says of it. `role` is noise for baselines that look at no gradient and no score."""
-
-    recipe: Callable[..., Attack]
-    paper: str
-    cost: str
-    norms: str = "linf l2 l1 l0 box"
-    role: str = "attack"
-
+from . import combine, decision, fixed, minimum, score
+from .entry import Entry
 
 ATTACKS: dict[str, Entry] = {
-    "fgsm": Entry(recipes.fgsm, "Goodfellow 2015, arXiv:1412.6572", "1F + 1B"),
-    "ifgsm": Entry(recipes.ifgsm, "Kurakin 2017, arXiv:1607.02533", "steps x (1F + 1B)"),
-    "repeated_fgsm": Entry(recipes.repeated_fgsm, "Kurakin 2017, arXiv:1611.01236", "up to steps x (1F + 1B)"),
-    "pgd": Entry(recipes.pgd, "Madry 2018, arXiv:1706.06083", "up to steps x (1F + 1B) + 1F"),
-    "mifgsm": Entry(recipes.mifgsm, "Dong 2018, arXiv:1710.06081", "steps x (1F + 1B)"),
-    "nifgsm": Entry(recipes.nifgsm, "Lin 2020, arXiv:1908.06281", "steps x (1F + 1B)"),
-    "uniform_noise": Entry(recipes.uniform_noise, "baseline", "0, or draws x 1F", role="noise"),
-    "gaussian_noise": Entry(recipes.gaussian_noise, "baseline", "0, or draws x 1F", role="noise"),
+    name: entry for family in (fixed, minimum, score, decision, combine) for name, entry in family.ATTACKS.items()
 }
 
 

@@ -20,12 +20,23 @@ class Classify:
     """Any class but the label (`targets` None), or the target class.
 
     labels, targets: (B,) int64. confidence: if given, the winning class must also have at least this softmax probability, in (0, 1).
-    A tie between logits is not won.
+    towards: a class (B,) that losses steer to although any class but the label wins. A tie between logits is not won.
     """
 
     labels: Labels
     targets: Labels | None = None
     confidence: float | None = None
+    towards: Labels | None = None
+
+    @property
+    def aim(self) -> Labels | None:
+        """(B,) the class that losses steer to; None: away from the label."""
+        return self.targets if self.targets is not None else self.towards
+
+    @cached_property
+    def steered(self) -> Tensor:
+        """(B, 1): the class whose logit the losses are about, the aim or else the label."""
+        return (self.labels if self.aim is None else self.aim)[:, None]
 
     @cached_property
     def own(self) -> Tensor:
@@ -51,7 +62,8 @@ class Classify:
 
     def select(self, rows: Tensor | slice) -> Classify:
         """The goal of some of the rows."""
-        return Classify(self.labels[rows], None if self.targets is None else self.targets[rows], self.confidence)
+        targets, towards = (None if classes is None else classes[rows] for classes in (self.targets, self.towards))
+        return Classify(self.labels[rows], targets, self.confidence, towards)
 
 
 def margin(outputs: Outputs, goal: Classify) -> PerSample:

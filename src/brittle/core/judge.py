@@ -26,12 +26,12 @@ class Verdict:
 
 
 @torch.no_grad()
-def judge(victim: Victim, region: Region, goal: Classify, x_adv: Tensor) -> Verdict:
-    """Measure x_adv (B, *S). Infeasible or non-finite points never count as a success."""
-    outputs = victim(x_adv)
+def judge(victim: Victim, region: Region, goal: Classify, point: Tensor) -> Verdict:
+    """Measure a point (B, *P) of the region. Infeasible or non-finite points never count as a success."""
+    outputs = victim(region.render(point))
     check_finite(outputs, "adversarial inputs")
     outputs = outputs.float() if outputs.dtype in (torch.float16, torch.bfloat16) else outputs
     confidence, predicted = outputs.softmax(1).max(1)
     margin = goal.margin(outputs)
-    feasible = region.contains(x_adv)
-    return Verdict((margin > 0) & feasible, feasible, region.size(x_adv), margin, predicted, confidence)
+    feasible = region.contains(point)
+    return Verdict((margin > 0) & feasible, feasible, region.size(point), margin, predicted, confidence)

@@ -63,41 +63,51 @@ def cross_entropy(outputs: Outputs, goal: Classify) -> PerSample:
     Written as softplus(logsumexp_{j != y} z_j - z_y), which is the same number but keeps its gradient where p_y rounds to 1; the usual form
     gives an exact zero from a gap of about 17 logits on, in float32.
     """
-    own = goal.own.squeeze(1)
+    own = goal.steered.squeeze(1)
     loss = F.softplus(without(outputs, own).logsumexp(1) - pick(outputs, own))
-    return loss if goal.targets is None else -loss
+    return loss if goal.aim is None else -loss
 
 
 def _cross_entropy_slope(outputs: Tensor, goal: Classify) -> Tensor:
     """softmax - onehot, the label's entry as minus the sum of the others, so that it does not cancel to zero."""
-    slope = outputs.softmax(1).scatter_(1, goal.own, 0)
-    slope.scatter_(1, goal.own, slope.sum(1, keepdim=True).neg_())
-    return slope if goal.targets is None else slope.neg_()
+    slope = outputs.softmax(1).scatter_(1, goal.steered, 0)
+    slope.scatter_(1, goal.steered, slope.sum(1, keepdim=True).neg_())
+    return slope if goal.aim is None else slope.neg_()
 
 
 def _margin_slope(outputs: Tensor, goal: Classify) -> Tensor:
     """One at the class that is ahead, minus one at the class it must beat; for a target the other way round."""
+    if goal.targets is None and goal.towards is not None:
+        towards, labels = goal.towards[:, None], goal.labels[:, None]
+        return torch.zeros_like(outputs).scatter_(1, towards, 1).scatter_(1, labels, -1)
     other = outputs.scatter(1, goal.own, -torch.inf).argmax(1, keepdim=True)
     slope = torch.zeros_like(outputs).scatter_(1, other, 1).scatter_(1, goal.own, -1)
     return slope if goal.targets is None else slope.neg_()
 
 
-register_loss("margin")(margin)
+@register_loss("margin")
+def steered_margin(outputs: Outputs, goal: Classify) -> PerSample:
+    """The goal's margin in the outputs; steered towards a class t without being bound to it, z_t - z_y."""
+    if goal.targets is None and goal.towards is not None:
+        return pick(outputs, goal.towards) - pick(outputs, goal.labels)
+    return margin(outputs, goal)
+
+
 SLOPES["cross_entropy"], SLOPES["margin"] = _cross_entropy_slope, _margin_slope
 
 
 @register_loss("logit_difference")
 def logit_difference(outputs: Outputs, goal: Classify) -> PerSample:
     """z_t - z_y for a target t and true label y; without a target, the margin (t is then the best other class)."""
-    if goal.targets is None:
+    if goal.aim is None:
         return margin(outputs, goal)
-    return pick(outputs, goal.targets) - pick(outputs, goal.labels)
+    return pick(outputs, goal.aim) - pick(outputs, goal.labels)
 
 
 @register_loss("probability_margin")
 def probability_margin(outputs: Outputs, goal: Classify) -> PerSample:
     """The margin of the softmax probabilities. PMA, Xu et al., CVPR 2025, arXiv:2411.15210."""
-    return margin(outputs.softmax(1), goal)
+    return steered_margin(outputs.softmax(1), goal)
 
 
 @register_loss("dlr")
@@ -107,10 +117,10 @@ def dlr(outputs: Outputs, goal: Classify) -> PerSample:
     Untargeted, equation 6: -(z_y - max_{j != y} z_j) / (z_(1) - z_(3)). Targeted, equation 7:
     -(z_y - z_t) / (z_(1) - (z_(3) + z_(4)) / 2). Needs 3 classes, targeted 4.
     """
-    classes, needed = outputs.shape[1], 3 if goal.targets is None else 4
+    classes, needed = outputs.shape[1], 3 if goal.aim is None else 4
     if classes < needed:
-        kind = "dlr" if goal.targets is None else "targeted dlr"
+        kind = "dlr" if goal.aim is None else "targeted dlr"
         raise InputError(f"the loss {kind} needs at least {needed} classes, the model has {classes}; use loss=margin")
     z = outputs.topk(needed, dim=1).values
-    third = z[:, 2] if goal.targets is None else (z[:, 2] + z[:, 3]) / 2
+    third = z[:, 2] if goal.aim is None else (z[:, 2] + z[:, 3]) / 2
     return logit_difference(outputs, goal) / (z[:, 0] - third).clamp_min(torch.finfo(outputs.dtype).tiny)

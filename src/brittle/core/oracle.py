@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from enum import Enum
 
@@ -62,7 +63,8 @@ class Oracle:
     """`oracle(x) -> outputs` (B, C), charging one forward a row, and one backward a row each time autograd comes back.
 
     `rows` says which rows of the ledger this oracle speaks for (None: all of them). `budget`, if any, is the most forwards plus backwards
-    a row may be charged; a query beyond it raises `BudgetSpent`.
+    a row may be charged: a query beyond it raises `BudgetSpent`, and a gradient beyond it comes back as zero and is not charged.
+    `narrow` is the victim's own type where that is float16 or bfloat16: the attack calculates in float32, the door converts.
     """
 
     victim: Victim
@@ -70,16 +72,19 @@ class Oracle:
     access: Access
     rows: Tensor | None = None
     budget: int | None = None
+    narrow: torch.dtype | None = None
 
     def __call__(self, x: Tensor) -> Tensor:
-        self._charge(self.ledger.forward)
+        if self.budget is not None and not bool(self.affordable(1).all()):
+            raise BudgetSpent(f"the budget of {self.budget} forwards and backwards a sample is spent")
+        self.ledger.forward.charge(self.rows)
         if self.access is not Access.GRADIENT:
             with torch.no_grad():
-                outputs = self.victim(x)
+                outputs = self._outputs(x)
             if self.access is Access.LABELS:
                 return torch.nn.functional.one_hot(outputs.argmax(1), outputs.shape[1]).to(outputs.dtype)
             return outputs
-        outputs = self.victim(x)
+        outputs = self._outputs(x)
         if x.requires_grad and torch.is_grad_enabled() and not outputs.requires_grad:
             raise InputError(
                 "the model gives no gradient with respect to its input; take torch.no_grad(), .detach() or numpy out of it, "
@@ -89,19 +94,26 @@ class Oracle:
             outputs.register_hook(self._came_back)  # type: ignore[no-untyped-call]
         return outputs
 
+    def affordable(self, passes: int) -> Tensor:
+        """(B,) bool: rows whose budget allows this many more passes."""
+        spent = self.ledger.forwards + self.ledger.backwards
+        return (spent if self.rows is None else spent[self.rows]) + passes <= (self.budget or math.inf)
+
     def select(self, rows: Tensor) -> Oracle:
         """The same door for some of the rows; charges go to the same ledger."""
         return replace(self, rows=rows if self.rows is None else self.rows[rows])
 
-    def _came_back(self, grad: Tensor) -> None:
-        self._charge(self.ledger.backward)
+    def _outputs(self, x: Tensor) -> Tensor:
+        return self.victim(x) if self.narrow is None else self.victim(x.to(self.narrow)).float()
 
-    def _charge(self, account: Account) -> None:
-        if self.budget is not None:
-            spent = self.ledger.forwards + self.ledger.backwards
-            if bool(((spent if self.rows is None else spent[self.rows]) >= self.budget).any()):
-                raise BudgetSpent(f"the budget of {self.budget} forwards and backwards a sample is spent")
-        account.charge(self.rows)
+    def _came_back(self, grad: Tensor) -> Tensor | None:
+        if self.budget is None:
+            self.ledger.backward.charge(self.rows)
+            return None
+        paid = self.affordable(1)
+        rows = paid.nonzero().squeeze(1)
+        self.ledger.backward.charge(rows if self.rows is None else self.rows[rows])
+        return grad * paid[:, None]
 
 
 class BudgetSpent(InputError):

@@ -5,23 +5,37 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
+import torch
 from torch import Tensor
 
+from ..errors import InputError
 from .goal import Classify
-from .oracle import Access, Oracle
+from .norms import Norm
+from .oracle import Access, BudgetSpent, Oracle
+from .record import Record
 from .streams import Streams
 
 
 class Region(Protocol):
-    """A threat bound to a batch: the inputs (B, *S) that the adversary may choose."""
+    """A threat bound to a batch: the points (B, *P) that the adversary may choose, and the inputs (B, *S) that they make.
+
+    For a ball a point is the input itself. For other threats it is what the adversary turns: angles and shifts, a flow field, a patch.
+    """
 
     @property
     def x(self) -> Tensor:
         """The clean inputs (B, *S)."""
 
     @property
+    def origin(self) -> Tensor:
+        """The point (B, *P) that changes nothing; x itself for a ball."""
+
+    @property
     def radius(self) -> Tensor:
         """How far each sample may go (B,), in the threat's own measure."""
+
+    def render(self, point: Tensor) -> Tensor:
+        """The inputs (B, *S) that the points make; differentiable. A ball returns the point."""
 
     def random(self, streams: Streams) -> Tensor:
         """A random point of the region."""
@@ -38,14 +52,41 @@ class Region(Protocol):
     def step_(self, point: Tensor, grad: Tensor, step: Tensor) -> Tensor:
         """`project(ascend(point, grad, step))`, for a loop that needs neither `point` nor `grad` afterwards: both may be overwritten."""
 
-    def size(self, x_adv: Tensor) -> Tensor:
-        """How far x_adv is from x (B,)."""
+    def size(self, point: Tensor) -> Tensor:
+        """How far the point is from the origin (B,) float64."""
 
-    def contains(self, x_adv: Tensor) -> Tensor:
-        """Whether x_adv is allowed (B,) bool, up to float rounding."""
+    def contains(self, point: Tensor) -> Tensor:
+        """Whether the point is allowed (B,) bool, up to float rounding."""
 
     def select(self, rows: Tensor) -> Region:
         """The region of some rows."""
+
+    def within(self, radius: Tensor) -> Region:
+        """The same region with other radii (B,)."""
+
+
+class NormBall(Region, Protocol):
+    """A region that is a ball of a norm around x, cut by the input box. Its points are inputs."""
+
+    @property
+    def norm(self) -> Norm:
+        """The norm's kernels."""
+
+    @property
+    def lower(self) -> Tensor:
+        """Least value of each feature; broadcasts to x, and is x itself where the mask forbids a change."""
+
+    @property
+    def upper(self) -> Tensor:
+        """Largest value of each feature."""
+
+    @property
+    def free(self) -> Tensor | None:
+        """(B, *S) bool: features that may change; None where all may."""
+
+    def select(self, rows: Tensor) -> NormBall: ...
+
+    def within(self, radius: Tensor) -> NormBall: ...
 
 
 class Threat(Protocol):
@@ -66,22 +107,73 @@ class Threat(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """One batch to attack: region, goal, the oracle and the random streams of its samples."""
+    """One batch to attack: region, goal, the door to the victim and the random streams of its samples.
+
+    starts: points (B, *P) to begin from in place of the attack's own, such as what another attack found; they need not lie in the region.
+    record: kept where a budget is set, so that what was found is not lost when it is spent.
+    """
 
     region: Region
     goal: Classify
-    oracle: Oracle
+    door: Oracle
     streams: Streams
+    starts: Tensor | None = None
+    record: Record | None = None
 
     @property
     def x(self) -> Tensor:  # (B, *S)
         return self.region.x
 
+    def oracle(self, point: Tensor) -> Tensor:
+        """The victim's outputs (B, C) at points (B, *P); charged.
+
+        A sample whose budget is spent is not sent any more: its outputs and gradients are zeros. When that is all of the batch, raises
+        BudgetSpent, which nobody but `attempt` need catch.
+        """
+        record = self.record
+        if record is None:
+            return self.door(self.region.render(point))
+        differentiate = point.requires_grad and torch.is_grad_enabled()
+        paid = self.door.affordable(2 if differentiate else 1) & ~record.of(self.door.rows)
+        if bool(paid.all()):
+            outputs = self.door(self.region.render(point))
+            record.see(self, point.detach(), outputs.detach())
+            return outputs
+        record.refuse(~paid, self.door.rows)
+        if bool(record.refused.all()):
+            raise BudgetSpent("the budget of every sample is spent")
+        rows = paid.nonzero().squeeze(1)
+        answered = self.select(rows).oracle(point[rows])
+        nothing = (
+            point.flatten(1)[:, :1].mul(0).expand(len(point), answered.shape[1])
+        )  # hangs on the point: a gradient of zero
+        return nothing.index_copy(0, rows, answered)
+
+    def ball(self, attack: str, *norms: str) -> NormBall:
+        """The region as a norm ball; InputError, naming the attack, where it is another kind or a norm not among `norms`."""
+        norm = getattr(self.region, "norm", None)
+        if norm is None or (norms and norm.name not in norms):
+            allowed = " or ".join(norms) if norms else "a norm ball"
+            given = norm.name if norm is not None else type(self.region).__name__
+            raise InputError(
+                f"{attack} works under {allowed}, not under {given}; `brittle list attacks` says which attack works under which threat"
+            )
+        return self.region  # type: ignore[return-value]
+
     def select(self, rows: Tensor) -> Problem:
         """The problem of some rows (B',) int64. Queries are charged to the same ledger."""
-        return Problem(
-            self.region.select(rows), self.goal.select(rows), self.oracle.select(rows), self.streams.select(rows)
+        return replace(
+            self,
+            region=self.region.select(rows),
+            goal=self.goal.select(rows),
+            door=self.door.select(rows),
+            streams=self.streams.select(rows),
+            starts=None if self.starts is None else self.starts[rows],
         )
+
+    def within(self, radius: Tensor) -> Problem:
+        """The same problem with other radii (B,)."""
+        return replace(self, region=self.region.within(radius))
 
     def forked(self, tag: int) -> Problem:
         """The same problem with other random numbers."""
@@ -90,12 +182,15 @@ class Problem:
 
 @runtime_checkable
 class Attack(Protocol):
-    """A frozen dataclass whose fields are its hyper-parameters. It proposes inputs; the judge decides."""
+    """A frozen dataclass whose fields are its hyper-parameters. It proposes points; the judge decides.
+
+    An attack that minimises looks for the smallest perturbation that wins, and returns it even where it is larger than the radius.
+    """
 
     access: ClassVar[Access]
-    minimises: ClassVar[bool]  # looks for the smallest perturbation, so the radius is only a starting point
+    minimises: ClassVar[bool]
     paper: ClassVar[str]
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
-    def __call__(self, problem: Problem) -> Tensor:  # (B, *S)
+    def __call__(self, problem: Problem) -> Tensor:  # (B, *P)
         ...

@@ -11,8 +11,9 @@ from torch import Tensor
 from ..errors import InputError
 from .goal import Classify
 from .judge import Verdict, judge
-from .oracle import Ledger, Oracle
+from .oracle import BudgetSpent, Ledger, Oracle
 from .problem import Attack, Problem, Threat
+from .record import Record
 from .streams import Streams
 from .victim import Victim
 
@@ -32,24 +33,79 @@ class Trial:
         return {"x_adv": self.x_adv, "forwards": self.forwards, "backwards": self.backwards, **verdict}
 
 
-def attempt(attack: Attack, victim: Victim, threat: Threat, x: Tensor, goal: Classify, ids: Tensor, seed: int) -> Trial:
+def attempt(
+    attack: Attack,
+    victim: Victim,
+    threat: Threat,
+    x: Tensor,
+    goal: Classify,
+    ids: Tensor,
+    seed: int,
+    budget: int | None = None,
+    starts: Tensor | None = None,
+) -> Trial:
     """Attack x (B, *S), whose samples are known as ids (B,) int64. x must lie in the victim's bounds and on its device.
 
+    budget: the most forwards plus backwards a sample may be charged; the attack is cut off there, and the best point that it asked about
+    counts. starts: points to begin from, in place of the attack's own. float16 and bfloat16 are attacked in float32 and judged as they are.
     The result of a sample depends on its id and the seed, not on the batch around it.
     """
     if not dataclasses.is_dataclass(attack) or not callable(attack):
         name = getattr(attack, "__name__", type(attack).__name__)
         raise InputError(f"{name!r} is not an attack value; did you forget to call it, as in brittle.{name}()?")
+    narrow = x.dtype if x.dtype in (torch.float16, torch.bfloat16) else None
+    wide = x.clone() if narrow is None else x.float()  # the attack's own: writing into it moves no yardstick
+    theirs = threat.around(wide, victim.lower, victim.upper)
     ledger = Ledger.empty(len(x), x.device)
-    region = threat.around(
-        x.clone(), victim.lower, victim.upper
-    )  # the attack's own: writing into it moves no yardstick
-    problem = Problem(region, goal, Oracle(victim, ledger, attack.access), Streams.seeded(seed, ids))
+    record = None if budget is None else Record.at(theirs.origin, attack.minimises)
+    door = Oracle(victim, ledger, attack.access, budget=budget, narrow=narrow)
+    problem = Problem(theirs, goal, door, Streams.seeded(seed, ids), starts, record)
     with torch.no_grad():
-        proposed = attack(problem) if len(x) else x
-    if not isinstance(proposed, Tensor) or proposed.shape != x.shape:
+        try:
+            proposed = attack(problem) if len(x) else theirs.origin
+        except BudgetSpent:
+            assert record is not None
+            proposed = record.best.point
+    region = threat.around(x, victim.lower, victim.upper)  # afresh: the attack may have written into its own
+    if not isinstance(proposed, Tensor) or proposed.shape != region.origin.shape:
         got = tuple(proposed.shape) if isinstance(proposed, Tensor) else type(proposed).__name__
-        raise InputError(f"{type(attack).__name__} returned {got}; an attack returns inputs of shape {tuple(x.shape)}")
+        wanted = tuple(region.origin.shape)
+        raise InputError(f"{type(attack).__name__} returned {got}; an attack returns points of shape {wanted}")
     proposed = proposed.detach()
-    region = threat.around(x, victim.lower, victim.upper)
-    return Trial(proposed, judge(victim, region, goal, proposed), ledger.forwards, ledger.backwards)
+    if record is not None:
+        proposed = _rows_where(record.refused, record.best.point, proposed)
+    proposed = proposed.to(region.origin.dtype)
+    if attack.minimises:  # what lies beyond the radius is pulled back to it
+        proposed = _rows_where(region.contains(proposed), proposed, region.project(proposed))
+    return Trial(region.render(proposed), judge(victim, region, goal, proposed), ledger.forwards, ledger.backwards)
+
+
+def untouched(victim: Victim, threat: Threat, x: Tensor, goal: Classify) -> Trial:
+    """The verdict on x (B, *S) as it is; nothing is charged."""
+    region, nothing = (
+        threat.around(x, victim.lower, victim.upper),
+        torch.zeros(len(x), dtype=torch.int64, device=x.device),
+    )
+    return Trial(x.clone(), judge(victim, region, goal, region.origin), nothing, nothing.clone())
+
+
+def merged(rows: Tensor, trial: Trial, others: Tensor, rest: Trial) -> Trial:
+    """One trial of the batch whose `rows` had one trial and whose `others` had the rest; together they are all rows."""
+    place = torch.cat([rows, others]).argsort()
+
+    def joined(one: Tensor, other: Tensor) -> Tensor:
+        return torch.cat([one, other])[place]
+
+    fields = [f.name for f in dataclasses.fields(Verdict)]
+    verdict = Verdict(*(joined(getattr(trial.verdict, f), getattr(rest.verdict, f)) for f in fields))
+    return Trial(
+        joined(trial.x_adv, rest.x_adv),
+        verdict,
+        joined(trial.forwards, rest.forwards),
+        joined(trial.backwards, rest.backwards),
+    )
+
+
+def _rows_where(chosen: Tensor, these: Tensor, others: Tensor) -> Tensor:
+    """These rows where chosen (B,) bool, the others elsewhere."""
+    return torch.where(chosen.view(-1, *(1,) * (these.ndim - 1)), these, others)

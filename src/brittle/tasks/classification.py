@@ -11,10 +11,9 @@ from torch import Tensor
 
 from ..core.checks import check_confidence, check_inputs, check_labels, check_outputs
 from ..core.goal import Classify, without
-from ..core.judge import judge
 from ..core.problem import Attack, Threat
 from ..core.streams import Streams
-from ..core.trial import Trial, attempt
+from ..core.trial import Trial, attempt, merged, untouched
 from ..core.victim import Victim
 from ..data.samples import Samples
 from ..errors import InputError
@@ -95,17 +94,14 @@ class Classification:
     def _attack(
         self, attack: Attack | None, threat: Threat, x: Tensor, goal: Classify, ids: Tensor, correct: Tensor, seed: int
     ) -> Trial:
-        """Attack the correct samples; leave the others as they are. One judgement over all."""
-        x_adv, nothing = x.clone(), torch.zeros(len(x), dtype=torch.int64, device=x.device)
-        forwards, backwards = nothing, nothing.clone()
-        rows = correct.nonzero().squeeze(1)
-        if attack is not None and len(rows):
-            part = attempt(attack, self.victim, threat, x[rows], goal.select(rows), ids[rows], seed)
-            if len(rows) == len(x):
-                return part
-            x_adv[rows], forwards[rows], backwards[rows] = part.x_adv, part.forwards, part.backwards
-        region = threat.around(x, self.victim.lower, self.victim.upper)
-        return Trial(x_adv, judge(self.victim, region, goal, x_adv), forwards, backwards)
+        """Attack the correct samples; leave the others as they are."""
+        rows, others = correct.nonzero().squeeze(1), (~correct).nonzero().squeeze(1)
+        if attack is None or not len(rows):
+            return untouched(self.victim, threat, x, goal)
+        part = attempt(attack, self.victim, threat, x[rows], goal.select(rows), ids[rows], seed)
+        if not len(others):
+            return part
+        return merged(rows, part, others, untouched(self.victim, threat, x[others], goal.select(others)))
 
 
 def parse_goal(goal: str) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -31,6 +32,7 @@ class Case:
 
     attack: Attack
     threat: Threat
+    ratio: float = 1.02  # how far above the optimum an attack that minimises may end on a linear victim
 
 
 Check = Callable[[Case], None]
@@ -192,6 +194,36 @@ def _wins(case: Case) -> None:
                 kind = "targeted" if goal.targeted else "untargeted"
                 need(
                     bool(trial.verdict.success), f"a linear victim {shape} at 1.3 times its distance is not won, {kind}"
+                )
+
+
+@_law("finds the smallest perturbation of linear victims, up to the ratio (attacks that minimise, linf and l2)")
+def _smallest(case: Case) -> None:
+    if not case.attack.minimises or case.threat.name not in ("linf", "l2"):
+        return
+    for shape in SHAPES:
+        for classes in (2, 3):
+            model, x = linear(shape, classes), inputs(shape)
+            labels = untargeted(model.victim, x).labels
+            goals = [Classify(labels)] if classes > 2 else [Classify(labels), Classify(labels, 1 - labels)]
+            for goal in goals:
+                distance = _distance(case, model, x, goal)
+                assert distance is not None
+                threat = case.threat.with_eps(math.inf)
+                verdict = propose_and_judge(replace(case, threat=threat), model.victim, x, goal).verdict
+                where = f"linear victims {shape} of {classes} classes, {'targeted' if goal.targeted else 'untargeted'}"
+                need(
+                    bool(verdict.success.all()),
+                    f"{int((~verdict.success).sum())} of {len(x)} {where} are not won without a limit",
+                )
+                ratio = verdict.size / distance
+                need(
+                    bool((ratio >= 1 - 1e-9).all()),
+                    f"a size below the optimum, ratio {float(ratio.min()):.9f}: {where}",
+                )
+                need(
+                    bool((ratio <= case.ratio).all()),
+                    f"size / optimum is {float(ratio.max()):.4f}, above {case.ratio:g}: {where}",
                 )
 
 

@@ -11,17 +11,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..core.norms import NORMS, Norm
 from ..core.streams import Streams
 from ..errors import InputError, unknown
 from .mask import Mask
-from .norms import NORMS, Norm
 
 
 @dataclass(frozen=True)
 class Ball:
     """Perturbations of size at most `eps`, in input units, inside the input box; only where `mask` allows, if given.
 
-    `name` is linf, l2, l1 or l0.
+    `name` is linf, l2, l1 or l0. An infinite eps means no limit but the input box: for attacks that look for the smallest perturbation.
     """
 
     name: str
@@ -38,12 +38,12 @@ class Ball:
         return replace(self, eps=eps)
 
     def around(self, x: Tensor, lower: float, upper: float) -> BallRegion:
-        """Bind to x (B, *S). Refuses an eps that the input range makes meaningless, such as 8 for 8/255."""
+        """Bind to x (B, *S). Refuses a finite eps that the input range makes meaningless, such as 8 for 8/255."""
         norm, features = NORMS[self.name], math.prod(x.shape[1:])
         most = features if self.name == "l0" else (upper - lower) * norm.rounding(features)
-        if self.eps > most * (1 + 1e-6):
+        if most * (1 + 1e-6) < self.eps < math.inf:
             raise InputError(_too_large(self.name, self.eps, most, lower, upper))
-        return BallRegion(norm, x, x.new_full((x.shape[0],), self.eps), *_limits(x, lower, upper, self.mask))
+        return BallRegion(norm, x, x.new_full((x.shape[0],), min(self.eps, most)), *_limits(x, lower, upper, self.mask))
 
 
 @dataclass(frozen=True)
@@ -130,6 +130,14 @@ class BallRegion:
     lower: Tensor  # (1, *S) or (B, *S)
     upper: Tensor
 
+    @property
+    def origin(self) -> Tensor:
+        """x: the points of a ball are inputs."""
+        return self.x
+
+    def render(self, point: Tensor) -> Tensor:
+        return point
+
     @cached_property
     def limits(self) -> tuple[Tensor, Tensor]:
         """The tightest box around the region: the input box, and the ball where it is itself a box."""
@@ -185,18 +193,18 @@ class BallRegion:
             return self._around(noise.mul_(self.upper - self.lower))
         return self._around(noise.mul_(self._wide(self.radius / self.norm.size(noise).clamp_min(1e-30))))
 
-    def size(self, x_adv: Tensor) -> Tensor:
+    def size(self, point: Tensor) -> Tensor:
         """In float64, a few rows at a time: nothing as large as the batch is made on the way."""
-        block = (1 << 16) // max(math.prod(self.shape), 1) if x_adv.device.type == "cpu" else len(x_adv)
+        block = (1 << 16) // max(math.prod(self.shape), 1) if point.device.type == "cpu" else len(point)
         rows = max(block, 1)
-        pairs = zip(torch.split(x_adv, rows), torch.split(self.x, rows), strict=True)
+        pairs = zip(torch.split(point, rows), torch.split(self.x, rows), strict=True)
         return torch.cat([self.norm.size(here.double() - there.double()) for here, there in pairs])
 
-    def contains(self, x_adv: Tensor) -> Tensor:
-        inside = ((x_adv >= self.lower) & (x_adv <= self.upper)).flatten(1).all(1)
+    def contains(self, point: Tensor) -> Tensor:
+        inside = ((point >= self.lower) & (point <= self.upper)).flatten(1).all(1)
         scale = torch.maximum(self.lower.abs(), self.upper.abs()).flatten(1).amax(1).double()
         unit = 8 * torch.finfo(self.x.dtype).eps * self.norm.rounding(self.x[0].numel() if len(self.x) else 1)
-        return inside & (self.size(x_adv) <= self.radius.double() + unit * (scale + self.radius.double()))
+        return inside & (self.size(point) <= self.radius.double() + unit * (scale + self.radius.double()))
 
     def select(self, rows: Tensor) -> BallRegion:
         whole = self.lower.shape[0] != self.x.shape[0] or self.lower.shape[0] == 1
@@ -205,6 +213,10 @@ class BallRegion:
         if "limits" in self.__dict__ and self.norm.nearest is None:  # gathering is cheaper than building again
             chosen.__dict__["limits"] = (self.limits[0][rows], self.limits[1][rows])
         return chosen
+
+    def within(self, radius: Tensor) -> BallRegion:
+        """The same ball with other radii (B,)."""
+        return replace(self, radius=radius)
 
     def _around(self, delta: Tensor) -> Tensor:
         """x + delta, projected; delta is overwritten."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ..core.problem import Attack
+from ...core.problem import Attack
+from ..combine.restarts import restarted
 from .gradient_ascent import GradientAscent
 from .noise import Noise
-from .restarts import restarted
 
 
 def fgsm(loss: str = "cross_entropy") -> GradientAscent:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..core.streams import Streams
 from ..kernels import ascent, projections, sizes
+from .streams import Streams
 
 
 @dataclass(frozen=True)

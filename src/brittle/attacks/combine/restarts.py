@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from ..core.incumbent import Incumbent
-from ..core.oracle import Access
-from ..core.problem import Attack, Problem
-from ..errors import InputError
+from ...core.incumbent import Incumbent
+from ...core.oracle import Access
+from ...core.problem import Attack, Problem
+from ...errors import InputError
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Restarts:
         return self.attack.access
 
     def __call__(self, problem: Problem) -> Tensor:  # (B, *S)
-        best = Incumbent.at(problem.x)
+        best = Incumbent.at(problem.region.origin)
         rows = torch.arange(problem.x.shape[0], device=problem.x.device)
         for run in range(self.restarts):
             left = problem.select(rows)

@@ -8,11 +8,11 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from ..core.incumbent import Incumbent
-from ..core.losses import Loss, find_loss, find_slope
-from ..core.oracle import Access
-from ..core.problem import Problem
-from ..errors import InputError
+from ...core.incumbent import Incumbent
+from ...core.losses import Loss, find_loss, find_slope
+from ...core.oracle import Access
+from ...core.problem import Problem
+from ...errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,9 +62,9 @@ class GradientAscent:
             step = region.radius * (self.reach / self.steps)
         else:
             step = torch.full_like(region.radius, self.step_size)
-        point = region.random(problem.streams) if self.start == "random" else region.x.clone()
-        best = Incumbent.at(region.x) if self.keep == "best" else None
-        left = region.x.clone() if self.stop else None  # where samples that are won have left from
+        point = self._begin(problem)
+        best = Incumbent.at(region.origin) if self.keep == "best" else None
+        left = region.origin.clone() if self.stop else None  # where samples that are won have left from
         momentum: Tensor | None = None
         rows: Tensor | None = None  # which samples are still here; None: all
         for taken in range(self.steps):
@@ -101,6 +101,12 @@ class GradientAscent:
             return point
         left[rows] = point
         return left
+
+    def _begin(self, problem: Problem) -> Tensor:
+        region = problem.region
+        if problem.starts is not None:
+            return region.project(problem.starts)
+        return region.random(problem.streams) if self.start == "random" else region.origin.clone()
 
     def _query(self, problem: Problem, point: Tensor, slope: Loss, measured: bool) -> tuple[Tensor, Tensor]:
         """Goal margin (B,) and gradient (B, *S) of the loss at the point, summed over the draws. The margin only if `measured`.

@@ -8,10 +8,10 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from ..core.incumbent import Incumbent
-from ..core.oracle import Access
-from ..core.problem import Problem
-from ..errors import InputError
+from ...core.incumbent import Incumbent
+from ...core.oracle import Access
+from ...core.problem import Problem
+from ...errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +39,7 @@ class Noise:
         draw = problem.region.random if self.kind == "uniform" else problem.region.gaussian
         if self.draws == 1:
             return draw(problem.streams)
-        best = Incumbent.at(problem.x)
+        best = Incumbent.at(problem.region.origin)
         for _ in range(self.draws):
             point = draw(problem.streams)
             with torch.no_grad():

@@ -1,0 +1,24 @@
+"""What the list of attacks says of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ..core.problem import Attack
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A recipe, a function or class whose call gives an attack, and what a list says of it.
+
+    cost: per sample, in forwards F, backwards B and the options, such as `steps x (F + B) + F`, with `at most` in front where
+    a sample may leave early; tests/test_costs.py holds it against the ledger. norms: the threats that it takes. role: `noise` for baselines
+    that look at no gradient and no score.
+    """
+
+    recipe: Callable[..., Attack]
+    paper: str
+    cost: str
+    norms: str = "linf l2 l1 l0 box"
+    role: str = "attack"
