@@ -8,14 +8,17 @@ Needs BRITTLE_DATA with weights/ beside data/, and benchmarks/requirements.txt. 
 sigma-zero (sigma0-advx) are read from the folders inside --checkouts, or inside what BRITTLE_CHECKOUTS names: a copy of each repository.
 
 ATTACKS is a list of LIBRARY:NAME[:key=value,...]; a library alone is all it has for the norm, `peers` is all libraries but brittle. Every
-cell (network, norm, attack) leaves one JSON file, and a cell that has its file is not run again; --again does. The table is over
-all files of the folder, so attacks can be added to it later, and every one moves the envelope.
+cell (network, norm, attack) leaves one JSON file, and a cell that has its file is not run again unless it failed; --again runs all. The
+table is over all files of the folder, so attacks can be added to it later, and every one moves the envelope.
 
 The yardstick (optimality_meter.py) wraps the network. It counts forwards and backwards a sample, and keeps the size of the smallest
 perturbation among all points that the attack asked about within its budget, and the one that it returned if it asked for no more than that.
 Samples that are misclassified untouched have size 0 and are not attacked. Attacks at a fixed radius, ours too, are searched for
 the smallest radius under the same total budget (optimality_search.py). An attack gets the whole batch; one that asks about parts of it
 is run again one sample at a time, so that whose a row is is never guessed ("batch" in the file says which; it matters for the seconds).
+
+A file holds, for each sample in order: size (null: nothing found), forwards, backwards; for all together: seconds, of processor time
+without the measuring, and wall_seconds with it. The first run of Foolbox's bb in a process compiles for some 25 s.
 """
 
 from __future__ import annotations
@@ -47,7 +50,7 @@ from brittle.core.streams import Streams
 from brittle.core.victim import Victim
 from brittle.data.open import open_data
 from brittle.specs import parse_call
-from optimality_meter import BudgetSpent, Meter, TooSlow, WhoseRows
+from optimality_meter import SIZES, BudgetSpent, Meter, TooSlow, WhoseRows
 from optimality_peers import PEERS, use_checkouts
 from optimality_search import ROUNDS, STARTS, AtRadius, smallest_radius
 from optimality_table import tables
@@ -80,11 +83,11 @@ def main() -> None:
     warnings.filterwarnings("ignore")
     use_checkouts(options.checkouts)
     slow: set[str] = set()
-    for norm in options.norm.split(","):
-        for network in options.networks.split(","):
+    for network in options.networks.split(","):
+        for norm in options.norm.split(","):
             for attack in wanted(options.attacks, norm):
-                path = options.out / f"{network}--{norm}--{attack.replace(':', '-').replace('/', '_')}.json"
-                if attack in slow or (path.exists() and not options.again):
+                path = options.out / file_name(network, norm, attack, options)
+                if attack in slow or (done(path) and not options.again):
                     continue
                 record = measure(task_of(network, norm, options), attack, options.limit)
                 if record["error"] and record["error"].startswith("slow"):
@@ -106,11 +109,24 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--budget", type=int, default=2000, help="forwards + backwards a sample")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--limit", type=float, default=math.inf, help="seconds a cell; a slower attack is left out")
+    parser.add_argument(
+        "--limit", type=float, default=math.inf, help="processor seconds a cell; a slower attack is left out"
+    )
     parser.add_argument("--again", action="store_true", help="run cells that have their file")
     parser.add_argument("--out", type=Path, default=Path("runs/optimality"))
     parser.add_argument("--checkouts", type=Path, default=Path(named) if named else None)
     return parser.parse_args()
+
+
+def file_name(network: str, norm: str, attack: str, options: argparse.Namespace) -> str:
+    attack = attack.replace(":", "-").replace("/", "_")
+    return f"{network}--{norm}--{attack}--{options.samples}-{options.budget}-{options.seed}.json"
+
+
+def done(path: Path) -> bool:
+    """Measured, or too slow to be; what failed is tried again."""
+    error = json.loads(path.read_text())["error"] if path.exists() else "not run"
+    return error is None or error.startswith("slow")
 
 
 def wanted(text: str, norm: str) -> list[str]:
@@ -133,9 +149,10 @@ def norms_of(attack: str) -> tuple[str, ...]:
     library, _, rest = attack.partition(":")
     name = rest.partition(":")[0]
     if library == "brittle":
-        return tuple(ATTACKS[name].norms.split()) if name in ATTACKS else ()
+        parse_attack(rest)  # says what is wrong with it
+        return tuple(ATTACKS[name].norms.split()) if name in ATTACKS else tuple(SIZES)
     if f"{library}:{name}" not in PEERS:
-        raise SystemExit(f"{attack!r} is not known; there are brittle:NAME and {', '.join(PEERS)}")
+        raise SystemExit(f"{attack!r} is not known; there are {', '.join(PEERS)}")
     return PEERS[f"{library}:{name}"].norms
 
 
@@ -145,6 +162,7 @@ def task_of(network: str, norm: str, options: argparse.Namespace) -> Task:
     data = network.partition("_")[0]
     ids = torch.arange(options.samples)
     x, labels = open_data(data).batch(ids.tolist())
+    x = x.contiguous()  # in-place projections of a peer write into copies of what is not
     return Task(module, data, norm, x, labels, ids, options.budget, options.seed)
 
 
@@ -155,7 +173,8 @@ def measure(task: Task, attack: str, limit: float = math.inf) -> dict[str, Any]:
     attacked = (Classify(task.labels).margin(outputs) < 0).nonzero().squeeze(1)
     size = torch.zeros(len(task.x), dtype=torch.float64)
     forwards, backwards = torch.zeros(len(task.x), dtype=torch.int64), torch.zeros(len(task.x), dtype=torch.int64)
-    seconds, batch, error, deadline = 0.0, len(attacked), None, time.perf_counter() + limit
+    began = time.perf_counter()
+    seconds, batch, error, deadline = 0.0, len(attacked), None, time.process_time() + limit
     try:
         try:
             meters = [run(task.only(attacked), attack, deadline)]
@@ -167,7 +186,7 @@ def measure(task: Task, attack: str, limit: float = math.inf) -> dict[str, Any]:
         backwards[attacked] = torch.cat([meter.backwards for meter, _ in meters])
         seconds = sum(took - meter.seconds_own for meter, took in meters)
     except TooSlow:
-        error = f"slow: over {limit:g} s"
+        error = f"slow: over {limit:g} processor seconds"
     except Exception as failure:
         error = f"{type(failure).__name__}: {failure}"
     return {
@@ -178,6 +197,7 @@ def measure(task: Task, attack: str, limit: float = math.inf) -> dict[str, Any]:
         "seed": task.seed,
         "batch": batch,
         "seconds": round(seconds, 3),
+        "wall_seconds": round(time.perf_counter() - began, 3),
         "error": error,
         "size": [None if math.isinf(value) else value for value in size.tolist()],
         "forwards": forwards.tolist(),
@@ -186,16 +206,16 @@ def measure(task: Task, attack: str, limit: float = math.inf) -> dict[str, Any]:
 
 
 def run(task: Task, attack: str, deadline: float) -> tuple[Meter, float]:
-    """One run over all samples of the task; the meter afterwards, and the seconds."""
+    """One run over all samples of the task; the meter afterwards, and the processor seconds."""
     meter = Meter(task.network, task.x, task.labels, task.norm, task.budget, deadline).eval()
     random.seed(task.seed)
     np.random.seed(task.seed)
     torch.manual_seed(task.seed)
-    start = time.perf_counter()
+    start = time.process_time()
     returned = None
     with contextlib.suppress(BudgetSpent), contextlib.redirect_stdout(io.StringIO()):
         returned = (ours if attack.startswith("brittle:") else theirs)(meter, task, attack)
-    took = time.perf_counter() - start
+    took = time.process_time() - start
     if returned is not None:
         meter.offer(returned, torch.arange(len(task.x)))
     return meter, took
@@ -243,7 +263,7 @@ class Telling(Oracle):
 def ours(meter: Meter, task: Task, attack: str) -> Tensor:
     value = parse_attack(attack.partition(":")[2])
     if value.minimises:
-        return posed(value, meter, task, torch.full((len(task.x),), math.inf))
+        return posed(value, meter, task, None)
 
     def at_radius(x: Tensor, labels: Tensor, radius: Tensor) -> Tensor:
         whole = torch.zeros(len(task.x))
@@ -254,12 +274,13 @@ def ours(meter: Meter, task: Task, attack: str) -> Tensor:
 
 
 @torch.no_grad()
-def posed(attack: Attack, meter: Meter, task: Task, radius: Tensor) -> Tensor:
-    """The attack's answer to all samples, each within its own radius (B,); asked of those samples only that the meter was told of."""
+def posed(attack: Attack, meter: Meter, task: Task, radius: Tensor | None) -> Tensor:
+    """The attack's answer to all samples, each within its own radius (B,) if any; asked of those only that the meter was told of."""
     victim = Victim(meter, module=task.network)
-    region = replace(getattr(brittle, task.norm)(math.inf).around(task.x.clone(), 0.0, 1.0), radius=radius)
+    region = getattr(brittle, task.norm)(math.inf).around(task.x.clone(), 0.0, 1.0)
     oracle = Telling(victim, Ledger.empty(len(task.x), task.x.device), attack.access, meter=meter)
     problem = Problem(region, Classify(task.labels), oracle, Streams.seeded(task.seed, task.ids))
+    problem = problem if radius is None else problem.within(radius)
     rows, answer = meter.told, task.x.clone()
     if rows is None or len(rows) == len(task.x):
         return attack(problem)
@@ -269,7 +290,7 @@ def posed(attack: Attack, meter: Meter, task: Task, radius: Tensor) -> Tensor:
 
 def said(network: str, record: dict[str, Any]) -> str:
     sizes = [math.inf if value is None else value for value in record["size"]]
-    queries = sum(record["forwards"] + record["backwards"]) / record["samples"]
+    queries = sum(record["forwards"] + record["backwards"]) / max(np.count_nonzero(record["forwards"]), 1)
     return (
         f"{network} {record['norm']} {record['attack']}: "
         + (record["error"] or f"median {np.median(sizes):.4g}, mean {np.mean(sizes):.4g}, {queries:.0f} queries")

@@ -24,7 +24,7 @@ class BudgetSpent(Exception):
 
 
 class TooSlow(Exception):
-    """The deadline has passed."""
+    """The deadline, in processor seconds, has passed."""
 
 
 class WhoseRows(Exception):
@@ -37,7 +37,7 @@ class Meter(nn.Module):
     A row is told by its place: an attack asks about all of its B samples, or says by `telling` which ones it asks about; with one
     sample all rows are its own. Anything else raises `WhoseRows`. Points are clamped to [0, 1] on the way in, gradients pass straight.
     A point counts when its sample had forwards + backwards < budget before it was asked; later queries are answered but neither counted
-    nor kept, and when all samples are there, the next query raises `BudgetSpent`. `seconds_own` is what the measuring itself took.
+    nor kept, and when all samples are there, the next query raises `BudgetSpent`. `seconds_own`: processor time of the measuring itself.
     """
 
     def __init__(self, network: nn.Module, x: Tensor, labels: Tensor, norm: str, budget: int, deadline: float) -> None:
@@ -52,7 +52,7 @@ class Meter(nn.Module):
         self.seconds_own = 0.0
 
     def forward(self, points: Tensor) -> Tensor:
-        start = time.perf_counter()
+        start = time.process_time()
         if start > self.deadline:
             raise TooSlow
         if bool((self.forwards + self.backwards >= self.budget).all()):
@@ -60,13 +60,13 @@ class Meter(nn.Module):
         rows = self._rows(len(points))
         points = _Clamp.apply(points)
         counted = self._charge(self.forwards, rows)
-        asked = time.perf_counter()
+        asked = time.process_time()
         outputs = self.network(points)
-        answered = time.perf_counter()
+        answered = time.process_time()
         self._keep(points.detach(), outputs.detach(), rows, counted)
         if outputs.requires_grad:
             outputs.register_hook(lambda grad: self._came_back(rows))
-        self.seconds_own += (asked - start) + (time.perf_counter() - answered)
+        self.seconds_own += (asked - start) + (time.process_time() - answered)
         return outputs
 
     @contextmanager
@@ -81,10 +81,10 @@ class Meter(nn.Module):
     @torch.no_grad()
     def offer(self, points: Tensor, rows: Tensor) -> None:
         """Look at points that an attack returned, uncharged; not those of samples that asked for more than their budget."""
-        start = time.perf_counter()
+        start = time.process_time()
         points = points.detach().clamp(0, 1)
         self._keep(points, self.network(points), rows, ~self.refused[rows])
-        self.seconds_own += time.perf_counter() - start
+        self.seconds_own += time.process_time() - start
 
     def _rows(self, count: int) -> Tensor:
         rows = torch.arange(len(self.x)) if self.told is None else self.told
@@ -95,9 +95,9 @@ class Meter(nn.Module):
         raise WhoseRows(f"{count} rows asked about, {len(rows)} expected")
 
     def _came_back(self, rows: Tensor) -> None:
-        start = time.perf_counter()
+        start = time.process_time()
         self._charge(self.backwards, rows)
-        self.seconds_own += time.perf_counter() - start
+        self.seconds_own += time.process_time() - start
 
     def _charge(self, account: Tensor, rows: Tensor) -> Tensor:
         """Charge the rows that still may ask; (B',) bool which they are."""

@@ -3,8 +3,8 @@
 Local optimality (Cina et al., AttackBench, AAAI 2025): 1 - (A - A*) / (clean * d - A*), where A is the area under the attack's robust
 accuracy against distance up to d, A* that of the envelope, which takes for every sample the smallest size that any attack found,
 and d the largest size in the envelope. 1: as good as all attacks together on every sample; 0: nothing found within d. The area is that of
-the step function, the mean of min(size, d). AttackBench's code joins the steps by straight lines from the smallest size on
-instead; that number is given too ("by trapezoids"), and needs no steps where samples are many.
+the step function, the mean of min(size, d). AttackBench's code joins the steps by straight lines, from the smallest size on: "by
+trapezoids". That leaves out the more the larger an attack's smallest size is, unless a sample is wrong untouched, and can exceed 1.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def _ratio(excess: float, room: float) -> float:
 
 
 def tables(folder: Path) -> str:
-    """Markdown over all cells of a folder; those of one norm, sample count and budget are compared."""
+    """Markdown over all cells of a folder; those of one norm, sample count, budget and seed are compared."""
     groups: dict[tuple[Any, ...], dict[str, dict[str, dict[str, Any]]]] = defaultdict(lambda: defaultdict(dict))
     failed = []
     for path in sorted(folder.glob("*.json")):
@@ -57,11 +57,11 @@ def tables(folder: Path) -> str:
             continue
         record["size"] = np.array([math.inf if size is None else size for size in record["size"]])
         record["queries"] = np.mean(record["forwards"]) + np.mean(record["backwards"])
-        group = (ORDER.index(record["norm"]), record["samples"], record["budget"])
+        group = (ORDER.index(record["norm"]), record["samples"], record["budget"], record["seed"])
         groups[group][record["network"]][record["attack"]] = record
     parts = []
-    for (norm, samples, budget), networks in sorted(groups.items()):
-        parts.append(f"## {ORDER[norm]}, {samples} samples, {budget} forwards + backwards a sample")
+    for (norm, samples, budget, seed), networks in sorted(groups.items()):
+        parts.append(f"## {ORDER[norm]}, {samples} samples, {budget} forwards + backwards a sample, seed {seed}")
         for cells in networks.values():
             envelope = np.min([cell["size"] for cell in cells.values()], axis=0)
             for cell in cells.values():
@@ -86,23 +86,39 @@ def _overview(networks: dict[str, dict[str, dict[str, Any]]]) -> str:
 
 
 def _contest(networks: dict[str, dict[str, dict[str, Any]]]) -> str:
-    """brittle's best attack of each network beside the best of all others."""
-    lines = [["network", "brittle's best", "", "peers' best", "", "at least as good"]]
+    """One attack of brittle, the one whose smallest lead is largest, beside the best that any peer has on each network."""
+    peers: dict[str, tuple[float, str]] = {}
+    leads: dict[str, dict[str, float]] = defaultdict(dict)
     for network, cells in networks.items():
-        best: dict[bool, tuple[float, str]] = {}
-        for attack, cell in cells.items():
-            ours = attack.startswith("brittle:")
-            best[ours] = max(best.get(ours, (-math.inf, "")), (cell["optimality"], attack))
-        if len(best) == 2:
-            (mine, my_name), (theirs, their_name) = best[True], best[False]
-            verdict = "yes" if mine >= theirs else "no"
-            lines.append([network, my_name, f"{mine:.4f}", their_name, f"{theirs:.4f}", verdict])
-    return _markdown(lines) if len(lines) > 1 else ""
+        found = [(cell["optimality"], attack) for attack, cell in cells.items() if not attack.startswith("brittle:")]
+        if found:
+            peers[network] = max(found)
+            for attack, cell in cells.items():
+                if attack.startswith("brittle:"):
+                    leads[attack][network] = cell["optimality"] - peers[network][0]
+    if not leads:
+        return ""
+    ours = max(leads, key=lambda attack: (len(leads[attack]), min(leads[attack].values())))
+    lines = [["network", ours, "best peer", "", "at least as good"]]
+    for network, lead in leads[ours].items():
+        best, name = peers[network]
+        lines.append([network, f"{best + lead:.4f}", f"{best:.4f}", name, "yes" if lead >= 0 else "no"])
+    return _markdown(lines)
 
 
 def _details(cells: dict[str, dict[str, Any]]) -> str:
     lines = [
-        ["attack", "optimality", "by trapezoids", "median size", "success", "forwards", "backwards", "seconds", "batch"]
+        [
+            "attack",
+            "optimality",
+            "by trapezoids",
+            "median size",
+            "success",
+            "forwards",
+            "backwards",
+            "processor s",
+            "batch",
+        ]
     ]
     for attack, cell in sorted(cells.items(), key=lambda item: -item[1]["optimality"]):
         right = cell["size"] > 0

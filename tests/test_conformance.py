@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,20 +10,32 @@ import torch
 from torch import Tensor
 
 import brittle
-from brittle.attacks import ATTACKS
+from brittle.core.goal import Classify
 from brittle.core.oracle import Access
 from brittle.core.problem import Problem
-from brittle.testing import assert_conforms, check_attack
+from brittle.core.trial import attempt
+from brittle.testing import assert_conforms, check_attack, network
+from brittle.testing.victims import inputs
+from brittle.threats import THREATS
+from registry import NAMES, RATIOS, quick, takes
+
+SIZES = {"linf": 0.1, "l2": 0.3, "l1": 0.5, "l0": 2}
 
 
-def _short(name: str) -> Any:
-    recipe = ATTACKS[name].recipe
-    return recipe(steps=6) if "steps" in inspect.signature(recipe).parameters else recipe()
-
-
-@pytest.mark.parametrize("name", ATTACKS)
+@pytest.mark.parametrize("name", NAMES)
 def test_every_registered_attack_conforms(name: str) -> None:
-    assert_conforms(_short(name))
+    threats = [THREATS[norm](size) for norm, size in SIZES.items() if takes(name, norm)]
+    if threats:  # the others have tests of their own
+        assert_conforms(quick(name), threats, RATIOS.get(name, 1.02))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_refuses_the_norms_that_it_does_not_list(name: str) -> None:
+    victim, x = network((3, 4)), inputs((3, 4), bounds=(0.0, 1.0))
+    for norm, size in SIZES.items():
+        if not takes(name, norm) and any(takes(name, other) for other in SIZES):
+            with pytest.raises(brittle.InputError):
+                attempt(quick(name), victim, THREATS[norm](size), x, Classify(victim(x).argmax(1)), torch.arange(7), 0)
 
 
 @pytest.mark.parametrize(

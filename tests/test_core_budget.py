@@ -90,7 +90,7 @@ def test_a_steered_loss_rises_with_the_class_it_aims_at_and_any_class_still_wins
     labels, towards = torch.zeros(5, dtype=torch.long), torch.full((5,), 3)
     goal = Classify(labels, towards=towards)
     slope = find_slope(name)(outputs, goal)
-    if name != "dlr":  # whose scale falls along with it
+    if "dlr" not in name:  # whose scale falls along with it
         assert bool((slope[:, 3] > slope[:, 0]).all())
     asked = outputs.clone().requires_grad_()
     (reference,) = torch.autograd.grad(LOSSES[name](asked, goal).sum(), asked)
@@ -104,3 +104,12 @@ def test_no_limit_is_an_infinite_eps() -> None:
     region = brittle.l2(math.inf).around(x, -10, 10)
     assert bool(region.contains(torch.full_like(x, -10)).all())
     assert brittle.parse_threat("l2:inf") == brittle.l2(math.inf)
+
+
+def test_what_just_wins_by_rounding_is_not_yet_won_for_the_attack_and_is_for_the_judge() -> None:
+    outputs = torch.tensor([[1.0, 1.0 + 2e-7, 0.0], [1.0, 1.001, 0.0], [1000.0, 1000.001, 0.0]])
+    labels = torch.zeros(3, dtype=torch.long)
+    assert (Classify(labels).margin(outputs) > 0).all()
+    attacker = Classify(labels, slack=64 * torch.finfo(torch.float32).eps)
+    assert (attacker.margin(outputs) > 0).tolist() == [False, True, False]
+    assert (attacker.select(torch.tensor([1, 0])).margin(outputs[[1, 0]]) > 0).tolist() == [True, False]

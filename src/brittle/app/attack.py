@@ -58,12 +58,16 @@ def attack(
     ids: Tensor | None = None,
     batch_size: int | None = None,
     device: torch.device | str | None = None,
+    budget: int | None = None,
+    starts: Tensor | None = None,
 ) -> Outcome:
     """Attack `model` on x (B, *S) with true labels (B,).
 
     targets: class each sample must be taken for, (B,) or one for all; None: any class but the label. confidence: softmax probability, in
     (0, 1), that the wrong class must reach. bounds: the model's input range. seed, ids: the random numbers of a sample depend on these
-    alone (ids default to 0..B-1). batch_size: rows at a time. device: where to compute; the model itself is never moved.
+    alone (ids default to 0..B-1). batch_size: rows at a time. device: where to compute; the model itself is never moved. budget: the
+    most forwards plus backwards a sample may cost; what was found until then counts. starts: inputs (B, *S) from which attacks begin that
+    take a start, such as pictures of the target class for a decision-based attack.
     Raises InputError, with one sentence, for anything that would make the numbers wrong. The model comes back as it was.
     """
     victim = as_victim(model, bounds, device)
@@ -77,6 +81,10 @@ def attack(
     for what, given in (("labels", labels), ("targets", targets), ("ids", ids)):
         if given is not None:
             check_indices(given, len(x), what)
+    if budget is not None and budget < 1:
+        raise InputError(f"budget={budget} allows no query; give 1 or more forwards plus backwards a sample")
+    if starts is not None and starts.shape != x.shape:
+        raise InputError(f"starts have shape {tuple(starts.shape)}; give one for each sample, {tuple(x.shape)}")
     if batch_size is not None and batch_size < 1:
         raise InputError(f"batch_size={batch_size} is not a size; give 1 or more")
     goal = Classify(labels.long(), None if targets is None else targets.long(), confidence)
@@ -85,7 +93,10 @@ def attack(
         parts = []
         for start in range(0, max(len(x), 1), size):
             rows = slice(start, start + size)
-            parts.append(_attack_batch(attack, victim, x[rows], goal.select(rows), threat, ids[rows], seed))
+            begun = None if starts is None else starts[rows]
+            parts.append(
+                _attack_batch(attack, victim, x[rows], goal.select(rows), threat, ids[rows], seed, budget, begun)
+            )
     if len(parts) == 1:
         return parts[0]
     return Outcome(
@@ -94,14 +105,24 @@ def attack(
 
 
 def _attack_batch(
-    attack: Attack, victim: Victim, x: Tensor, goal: Classify, threat: Threat, ids: Tensor, seed: int
+    attack: Attack,
+    victim: Victim,
+    x: Tensor,
+    goal: Classify,
+    threat: Threat,
+    ids: Tensor,
+    seed: int,
+    budget: int | None,
+    starts: Tensor | None,
 ) -> Outcome:
     home, device = x.device, victim.device
     x = x.detach().to(device).clamp(victim.lower, victim.upper)
     with torch.no_grad():
         outputs = check_outputs(victim(x), len(x))
     goal = _checked(goal, len(x), outputs.shape[1], device)
-    trial = attempt(attack, victim, threat, x, goal, ids.to(device), seed)
+    if starts is not None:
+        starts = starts.detach().to(x).clamp(victim.lower, victim.upper)
+    trial = attempt(attack, victim, threat, x, goal, ids.to(device), seed, budget, starts)
     measured = {**trial.measured(), "clean_correct": Classify(goal.labels).margin(outputs) < 0}
     return Outcome(**{name: value.to(home) for name, value in measured.items()})
 

@@ -21,6 +21,7 @@ from ..core.victim import Victim
 from ..report.gallery import class_name
 from ..runs.store import write_durably
 from ..tasks.classification import Classification, Results
+from ..threats import box
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,10 @@ def _judge_stored(rounded: Tensor, clean: Results, attacked: Results, task: Clas
     )
     goal = Classify(labels, None if task.goal == "untargeted" else targets, task.confidence)
     with victim.undisturbed(0):
-        return judge(victim, threat.around(x, victim.lower, victim.upper), goal, stored)
+        region = threat.around(x, victim.lower, victim.upper)
+        if region.origin.shape != x.shape:  # pixels that were moved: the picture is no point of that threat
+            region = box().around(x, victim.lower, victim.upper)
+        return judge(victim, region, goal, stored)
 
 
 def _examples(

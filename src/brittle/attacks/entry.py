@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ..core.oracle import Access
 from ..core.problem import Attack
 
 
@@ -14,7 +15,7 @@ class Entry:
 
     cost: per sample, in forwards F, backwards B and the options, such as `steps x (F + B) + F`, with `at most` in front where
     a sample may leave early; tests/test_costs.py holds it against the ledger. norms: the threats that it takes. role: `noise` for baselines
-    that look at no gradient and no score.
+    that look at no gradient and no score. given_access: that of the attack, where the recipe cannot be called without options.
     """
 
     recipe: Callable[..., Attack]
@@ -22,3 +23,9 @@ class Entry:
     cost: str
     norms: str = "linf l2 l1 l0 box"
     role: str = "attack"
+    given_access: Access | None = None
+
+    @property
+    def access(self) -> Access:
+        """What the attack asks of the victim."""
+        return self.recipe().access if self.given_access is None else self.given_access

@@ -13,8 +13,9 @@ from ..errors import InputError, unknown
 from ..specs import parse_call, parse_number
 from . import combine, decision, fixed, minimum, score
 from .entry import Entry
+from .minimal import minimal
 
-ATTACKS: dict[str, Entry] = {
+ATTACKS: dict[str, Entry] = {"minimal": Entry(minimal, "brittle", "at most budget x (F + B)", "linf l2 l1 l0 box")} | {
     name: entry for family in (fixed, minimum, score, decision, combine) for name, entry in family.ATTACKS.items()
 }
 

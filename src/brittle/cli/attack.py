@@ -60,14 +60,7 @@ def _goal(targeted: str | None, classes: tuple[str, ...]) -> str:
         return "untargeted"
     if targeted in ("least-likely", "second", "random"):
         return targeted
-    if targeted in classes:
-        return f"class:{classes.index(targeted)}"
-    if targeted.isdigit() and int(targeted) < len(classes):
-        return f"class:{targeted}"
-    shown = ", ".join(classes[:10]) + (", ..." if len(classes) > 10 else "")
-    raise InputError(
-        f"--targeted {targeted!r} is no class of these data ({shown}) and none of least-likely, second, random"
-    )
+    return f"class:{options.class_index(targeted, classes, '--targeted', ' and none of least-likely, second, random')}"
 
 
 def _show(examples: list[Example], out: Path) -> None:

@@ -35,7 +35,7 @@ def _attacks() -> object:
 
     table = Table("attack", "access", "norms", "cost (F forwards, B backwards)", "paper", box=None, pad_edge=False)
     for name, entry in ATTACKS.items():
-        table.add_row(name, entry.recipe().access.value, entry.norms, entry.cost, entry.paper)
+        table.add_row(name, entry.access.value, entry.norms, entry.cost, entry.paper)
     return table
 
 

@@ -7,7 +7,7 @@ import sys
 import typer
 
 from ..errors import InputError
-from . import attack, check, demo, evaluate, listing, train
+from . import attack, check, demo, evaluate, listing, train, universal
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -18,6 +18,7 @@ app = typer.Typer(
 app.command()(demo.demo)
 app.command()(evaluate.evaluate)
 app.command()(attack.attack)
+app.command()(universal.universal)
 app.command()(evaluate.report)
 app.command(name="list")(listing.list_)
 app.command()(check.check)

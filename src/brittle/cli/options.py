@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from ..errors import InputError
+
 _VICTIM = "py:module:function, net:FILE.safetensors (made by brittle train), torch:FILE.pt (with --trust)"
 _DATA = "digits, mnist, fashion-mnist, cifar10, images:FOLDER, npz:FILE"
 _THREAT = "linf:8/255, l2:0.5, l1:12, l0:10 or box; add ,mask=FILE to limit where"
@@ -21,3 +23,13 @@ DEVICE = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1; where to co
 TRUST = Annotated[bool, typer.Option("--trust", help="allow files that run code when loaded (pickles)")]
 BATCH = Annotated[int, typer.Option(help="samples at a time")]
 OUT = Annotated[Path | None, typer.Option(help="folder of the results")]
+
+
+def class_index(text: str, classes: tuple[str, ...], option: str, others: str = "") -> int:
+    """The class that a name or a number says."""
+    if text in classes:
+        return classes.index(text)
+    if text.isdigit() and int(text) < len(classes):
+        return int(text)
+    shown = ", ".join(classes[:10]) + (", ..." if len(classes) > 10 else "")
+    raise InputError(f"{option} {text!r} is no class of these data ({shown}){others}")

@@ -20,13 +20,16 @@ class Classify:
     """Any class but the label (`targets` None), or the target class.
 
     labels, targets: (B,) int64. confidence: if given, the winning class must also have at least this softmax probability, in (0, 1).
-    towards: a class (B,) that losses steer to although any class but the label wins. A tie between logits is not won.
+    towards: a class (B,) that losses steer to although any class but the label wins. slack: what the margin must exceed, as a share of the
+    largest output; an attack is given a little, because the same point in another batch rounds otherwise, the judge none. A tie between
+    logits is not won.
     """
 
     labels: Labels
     targets: Labels | None = None
     confidence: float | None = None
     towards: Labels | None = None
+    slack: float = 0.0
 
     @property
     def aim(self) -> Labels | None:
@@ -50,6 +53,8 @@ class Classify:
     def margin(self, outputs: Outputs) -> PerSample:
         """> 0 exactly when won. In logits without `confidence`; with it, the log-odds above the wanted ones, or that if smaller."""
         plain = margin(outputs, self)
+        if self.slack:
+            plain = plain - self.slack * outputs.detach().abs().amax(1)
         if self.confidence is None:
             return plain
         wanted = math.log(self.confidence / (1 - self.confidence))
@@ -63,7 +68,7 @@ class Classify:
     def select(self, rows: Tensor | slice) -> Classify:
         """The goal of some of the rows."""
         targets, towards = (None if classes is None else classes[rows] for classes in (self.targets, self.towards))
-        return Classify(self.labels[rows], targets, self.confidence, towards)
+        return Classify(self.labels[rows], targets, self.confidence, towards, self.slack)
 
 
 def margin(outputs: Outputs, goal: Classify) -> PerSample:

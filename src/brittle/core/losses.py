@@ -104,6 +104,13 @@ def logit_difference(outputs: Outputs, goal: Classify) -> PerSample:
     return pick(outputs, goal.aim) - pick(outputs, goal.labels)
 
 
+@register_loss("logit")
+def logit(outputs: Outputs, goal: Classify) -> PerSample:
+    """The output of the class aimed at, z_t; untargeted -z_y. Simonyan et al. 2014, arXiv:1312.6034; Zhao et al. 2021, arXiv:2012.11207."""
+    own = pick(outputs, goal.steered.squeeze(1))
+    return -own if goal.aim is None else own
+
+
 @register_loss("probability_margin")
 def probability_margin(outputs: Outputs, goal: Classify) -> PerSample:
     """The margin of the softmax probabilities. PMA, Xu et al., CVPR 2025, arXiv:2411.15210."""
@@ -124,3 +131,37 @@ def dlr(outputs: Outputs, goal: Classify) -> PerSample:
     z = outputs.topk(needed, dim=1).values
     third = z[:, 2] if goal.aim is None else (z[:, 2] + z[:, 3]) / 2
     return logit_difference(outputs, goal) / (z[:, 0] - third).clamp_min(torch.finfo(outputs.dtype).tiny)
+
+
+@register_loss("dlr_or_margin")
+def dlr_or_margin(outputs: Outputs, goal: Classify) -> PerSample:
+    """`dlr` where the model has classes enough for it (3, steered 4), else the margin."""
+    return dlr(outputs, goal) if _enough_for_dlr(outputs, goal) else steered_margin(outputs, goal)
+
+
+def _enough_for_dlr(outputs: Tensor, goal: Classify) -> bool:
+    return outputs.shape[1] >= (3 if goal.aim is None else 4)
+
+
+def _dlr_slope(outputs: Tensor, goal: Classify) -> Tensor:
+    """Of the ratio rise / scale: (slope of rise - ratio * slope of scale) / scale."""
+    if not _enough_for_dlr(outputs, goal):
+        dlr(outputs, goal)  # says so
+    aimed = goal.aim is not None
+    z, order = outputs.topk(4 if aimed else 3, dim=1)
+    scale = (z[:, :1] - (z[:, 2:].mean(1, keepdim=True))).clamp_min(torch.finfo(outputs.dtype).tiny)
+    label = goal.labels[:, None]
+    towards = outputs.scatter(1, label, -torch.inf).argmax(1, keepdim=True) if goal.aim is None else goal.aim[:, None]
+    rise = outputs.gather(1, towards) - outputs.gather(1, label)
+    ratio = torch.where(scale > torch.finfo(outputs.dtype).tiny, rise / scale, 0)
+    slope = torch.zeros_like(outputs).scatter_(1, order[:, :1], -ratio)
+    slope.scatter_add_(1, order[:, 2:], (ratio / (2 if aimed else 1)).expand(-1, 2 if aimed else 1))
+    one = torch.ones_like(ratio)
+    return slope.scatter_add_(1, towards, one).scatter_add_(1, label, -one).div_(scale)
+
+
+def _dlr_or_margin_slope(outputs: Tensor, goal: Classify) -> Tensor:
+    return _dlr_slope(outputs, goal) if _enough_for_dlr(outputs, goal) else _margin_slope(outputs, goal)
+
+
+SLOPES["dlr"], SLOPES["dlr_or_margin"] = _dlr_slope, _dlr_or_margin_slope

@@ -9,13 +9,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..kernels import ascent, projections, sizes
+from ..kernels import ascent, planes, projections, proximal, sizes, trust_region
 from .streams import Streams
 
 
 @dataclass(frozen=True)
 class Norm:
-    """`nearest` is None where the ball is itself a box, which the region then folds into the input box."""
+    """`nearest` is None where the ball is itself a box, which the region then folds into the input box.
+
+    `dual` and `plane` are None in L0, which is no norm: the size of a gradient in the dual norm, and the smallest move onto a hyperplane.
+    """
 
     name: str
     size: Callable[[Tensor], Tensor]
@@ -23,6 +26,10 @@ class Norm:
     nearest: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor] | None
     noise: Callable[[Streams, tuple[int, ...], Tensor | None], Tensor]  # uniform in the unit ball of the free features
     rounding: Callable[[int], float]  # how rounding of N features adds up in the size
+    dual: Callable[[Tensor], Tensor] | None = None
+    plane: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor] | None = None
+    least: Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]] = trust_region.l2
+    prox: Callable[[Tensor, Tensor, Tensor], Tensor] = proximal.l2  # in a diagonal metric; of L_2/3 in L0
 
 
 def _uniform_linf(streams: Streams, shape: tuple[int, ...], free: Tensor | None) -> Tensor:
@@ -50,8 +57,43 @@ def _only(noise: Tensor, free: Tensor | None) -> Tensor:
     return noise if free is None else noise.mul_(free)
 
 
-LINF = Norm("linf", sizes.linf, ascent.linf, None, _uniform_linf, lambda n: 1.0)
-L2 = Norm("l2", sizes.l2, ascent.l2, projections.l2, _uniform_l2, lambda n: n**0.5)
-L1 = Norm("l1", sizes.l1, ascent.l1, projections.l1, _uniform_l1, lambda n: float(n))
-L0 = Norm("l0", sizes.l0, ascent.l0, projections.l0, _uniform_linf, lambda n: 0.0)
+LINF = Norm(
+    "linf",
+    sizes.linf,
+    ascent.linf,
+    None,
+    _uniform_linf,
+    lambda n: 1.0,
+    sizes.l1,
+    planes.linf,
+    least=trust_region.linf,
+    prox=proximal.linf,
+)
+L2 = Norm(
+    "l2",
+    sizes.l2,
+    ascent.l2,
+    projections.l2,
+    _uniform_l2,
+    lambda n: n**0.5,
+    sizes.l2,
+    planes.l2,
+    least=trust_region.l2,
+    prox=proximal.l2,
+)
+L1 = Norm(
+    "l1",
+    sizes.l1,
+    ascent.l1,
+    projections.l1,
+    _uniform_l1,
+    lambda n: float(n),
+    sizes.linf,
+    planes.l1,
+    least=trust_region.l1,
+    prox=proximal.l1,
+)
+L0 = Norm(
+    "l0", sizes.l0, ascent.l0, projections.l0, _uniform_linf, lambda n: 0.0, least=trust_region.l0, prox=proximal.l23
+)
 NORMS = {norm.name: norm for norm in (LINF, L2, L1, L0)}

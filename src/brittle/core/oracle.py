@@ -20,6 +20,11 @@ class Access(Enum):
     SCORES = "scores"  # outputs
     LABELS = "labels"  # the predicted class, as one-hot outputs
 
+    @classmethod
+    def most(cls, *kinds: Access) -> Access:
+        """The kind that gives all that these do."""
+        return min(kinds, key=list(cls).index)
+
 
 @dataclass(eq=False)
 class Account:
@@ -29,11 +34,11 @@ class Account:
     common: int = 0
 
     def charge(self, rows: Tensor | None) -> None:
-        """Charge some rows once, or all (None)."""
+        """Charge some rows, each as often as it is named, or all once (None)."""
         if rows is None:
             self.common += 1
         else:
-            self.own[rows] += 1
+            self.own.index_add_(0, rows, torch.ones_like(rows))
 
 
 @dataclass(frozen=True, eq=False)

@@ -81,6 +81,10 @@ class NormBall(Region, Protocol):
         """Largest value of each feature."""
 
     @property
+    def limits(self) -> tuple[Tensor, Tensor]:
+        """The tightest box around the region: the input box, cut by the ball where that is itself a box."""
+
+    @property
     def free(self) -> Tensor | None:
         """(B, *S) bool: features that may change; None where all may."""
 
@@ -175,6 +179,10 @@ class Problem:
         """The same problem with other radii (B,)."""
         return replace(self, region=self.region.within(radius))
 
+    def starting(self, starts: Tensor) -> Problem:
+        """The same problem, to begin from these points (B, *P)."""
+        return replace(self, starts=starts)
+
     def forked(self, tag: int) -> Problem:
         """The same problem with other random numbers."""
         return replace(self, streams=self.streams.fork(tag))
@@ -187,10 +195,19 @@ class Attack(Protocol):
     An attack that minimises looks for the smallest perturbation that wins, and returns it even where it is larger than the radius.
     """
 
-    access: ClassVar[Access]
-    minimises: ClassVar[bool]
-    paper: ClassVar[str]
     __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def access(self) -> Access:
+        """What it may learn from a query."""
+
+    @property
+    def minimises(self) -> bool:
+        """Whether it looks for the smallest perturbation."""
+
+    @property
+    def paper(self) -> str:
+        """Where it comes from."""
 
     def __call__(self, problem: Problem) -> Tensor:  # (B, *P)
         ...

@@ -18,6 +18,9 @@ from .streams import Streams
 from .victim import Victim
 
 
+ROUNDING = 64  # units in the last place of the largest output: by so much do a network's outputs differ from batch to batch
+
+
 @dataclass(frozen=True, eq=False)
 class Trial:
     """What came of it: x_adv (B, *S), the verdict, and the queries charged (B,)."""
@@ -59,7 +62,8 @@ def attempt(
     ledger = Ledger.empty(len(x), x.device)
     record = None if budget is None else Record.at(theirs.origin, attack.minimises)
     door = Oracle(victim, ledger, attack.access, budget=budget, narrow=narrow)
-    problem = Problem(theirs, goal, door, Streams.seeded(seed, ids), starts, record)
+    harder = dataclasses.replace(goal, slack=ROUNDING * torch.finfo(wide.dtype).eps)
+    problem = Problem(theirs, harder, door, Streams.seeded(seed, ids), starts, record)
     with torch.no_grad():
         try:
             proposed = attack(problem) if len(x) else theirs.origin

@@ -24,10 +24,12 @@ def linf(point: Batch, grad: Batch, step: PerSample, low: Limit, high: Limit) ->
 
 
 def l2(point: Batch, grad: Batch, step: PerSample, low: Limit, high: Limit) -> Batch:
-    """point + step * grad / ||grad||; scaled by the largest entry first, so that tiny gradients do not underflow."""
-    grad = grad / _wide(_largest(grad).clamp_min(1e-38), point)
-    length = grad.flatten(1).norm(dim=1).clamp_min(1e-12)
-    return torch.addcmul(point, grad, _wide(step / length, point))
+    """point + step * grad / ||grad||; scaled by the largest entry first where squares would under- or overflow."""
+    square = grad.square().flatten(1).sum(1)
+    if not bool(((square > 1e-24) & (square < 1e30)).all()):
+        grad = grad / _wide(_largest(grad).clamp_min(1e-38), point)
+        square = grad.square().flatten(1).sum(1)
+    return torch.addcmul(point, grad, _wide(step / square.sqrt().clamp_min(1e-12), point))
 
 
 def l1(point: Batch, grad: Batch, step: PerSample, low: Limit, high: Limit) -> Batch:
@@ -53,6 +55,25 @@ def l0(point: Batch, grad: Batch, step: PerSample, low: Limit, high: Limit) -> B
     rank.scatter_(1, worth.argsort(dim=1, descending=True, stable=True), places)
     chosen = (rank < step.ceil()[:, None]) & (worth > 0)
     return torch.where(chosen.view_as(point), limit, point)
+
+
+def largest_signs(grad: Float[Tensor, "b n"], count: PerSample, rounds: int = 48) -> Float[Tensor, "b n"]:
+    """The sign of the `count` features (B,) of largest |grad|, and of those that tie with them; zero elsewhere.
+
+    The threshold is bisected on the number of features above it, which is exact as soon as that number is right, and faster than sorting.
+    """
+    size = grad.abs()
+    chosen, above = torch.empty_like(size), size.amax(1)
+    under = torch.zeros_like(above)  # as many features as asked, or more, are at least so large
+    same = 1 + 2 * torch.finfo(grad.dtype).eps
+    for done in range(rounds):
+        middle = (under + above) / 2
+        number = torch.ge(size, middle[:, None], out=chosen).sum(1)
+        enough = number >= count
+        under, above = torch.where(enough, middle, under), torch.where(enough, above, middle)
+        if done % 4 == 3 and bool(((number == count) | (above <= under * same)).all()):
+            break
+    return torch.ge(size, under[:, None], out=chosen).mul_(grad.sign())
 
 
 def _wide(per_sample: Tensor, like: Tensor) -> Tensor:  # (B,) -> (B, 1, ..., 1)

@@ -21,44 +21,61 @@ def l2(delta: Batch, low: Batch, high: Batch, radius: PerSample, rounds: int = 3
     s is approached from below: given which entries are clipped, the rest fixes s; a larger s clips more, and so on. Every round is
     feasible, the sequence rises, and it ends after finitely many rounds (2 to 4 as a rule).
     """
-    size = delta.abs()
-    room = torch.where(delta > 0, high, -low)
-    whole = torch.minimum(size, room).norm(dim=1) <= radius  # clipping alone is enough for these
-    s = torch.where(whole, 1.0, radius / size.norm(dim=1).clamp_min(1e-30)).clamp_max(1.0)
+    inside = torch.clamp(delta, low, high)
+    whole = inside.square().sum(1) <= radius.square()  # clipping alone is enough for these
+    if bool(whole.all()):
+        return inside
+    delta = torch.clamp(delta, -1e15, 1e15)  # whose squares do not overflow
+    size, room = delta.abs(), inside.abs_()
+    square, kept, free = size.square(), torch.empty_like(size), torch.empty_like(size)
+    reach = torch.gt(room, 0, out=free).mul_(square).sum(1).sqrt()  # what stands at its limit stays there, whatever s is
+    s = torch.where(whole, 1.0, radius / reach.clamp_min(1e-30)).clamp_max(1.0)
     for _ in range(rounds):
-        clipped = s[:, None] * size > room
-        fixed = torch.where(clipped, room, 0).square().sum(1)
-        free = torch.where(clipped, 0, size).square().sum(1)
-        better = ((radius.square() - fixed).clamp_min(0) / free.clamp_min(1e-30)).sqrt()
+        torch.mul(size, s[:, None], out=kept)
+        weight = torch.le(kept, room, out=free).mul_(square).sum(1)
+        length = torch.minimum(kept, room, out=kept).square_().sum(1)  # fixed + s^2 * weight
+        better = (s.square() + (radius.square() - length) / weight.clamp_min(1e-30)).clamp_min(0).sqrt()
         better = torch.where(whole, s, torch.maximum(s, better.clamp_max(1.0)))
-        if bool((better <= s * (1 + 1e-7)).all()):
-            break
+        done = bool((better <= s * (1 + 1e-5)).all())  # the next change would be of second order in this one
         s = better
-    return torch.clamp(s[:, None] * delta, low, high)
+        if done:
+            break
+    return torch.clamp(torch.mul(delta, s[:, None], out=kept), low, high)
 
 
-def l1(delta: Batch, low: Batch, high: Batch, radius: PerSample) -> Batch:
+def l1(delta: Batch, low: Batch, high: Batch, radius: PerSample, rounds: int = 60) -> Batch:
     """Soft threshold, then clip: sign(delta) * min(max(|delta| - t, 0), room), with t >= 0 such that the sum meets the radius.
 
-    The sum as a function of t is piecewise linear with a corner where an entry leaves zero (t = |delta|) and one where it reaches its
-    room (t = |delta| - room): sort the corners, add up from the largest t downwards, solve inside the piece. Croce and Hein, ICML 2021,
-    arXiv:2103.01208, proposition 2.1. The sum runs in float64.
+    Croce and Hein, ICML 2021, arXiv:2103.01208, proposition 2.1, who sort the corners of the sum, which is piecewise linear in t. Here t is
+    found by Newton's method inside a bracket: exact once it is on the right piece, which takes 2 to 8 rounds as a rule of five passes each,
+    where the sort costs hundreds. The last factor makes up for the rounding of t where that is large and the radius small.
     """
-    size = delta.abs().double()
-    room = torch.where(delta > 0, high, -low).double()
-    target = radius.double()[:, None]
-    corners, order = torch.cat([size, size - room], dim=1).sort(dim=1, descending=True)
-    rises = torch.cat([torch.ones_like(size), -torch.ones_like(size)], dim=1).gather(1, order)
-    slope = rises.cumsum(1)
-    total = torch.zeros_like(corners)  # the sum at each corner
-    total[:, 1:] = (slope[:, :-1] * (corners[:, :-1] - corners[:, 1:])).cumsum(1)
-    piece = (total < target).sum(1, keepdim=True).sub(1).clamp_min(0)  # last corner still below the radius
-    short = (target - total.gather(1, piece)).clamp_min(0)
-    t = corners.gather(1, piece) - short / slope.gather(1, piece).clamp_min(1)
-    needed = torch.minimum(size, room).sum(1, keepdim=True) > target
-    t = torch.where(needed, t.clamp_min(0), 0)
-    kept = torch.minimum((size - t).clamp_min(0), room).to(delta.dtype)
-    return torch.copysign(kept, delta)
+    inside = torch.clamp(delta, low, high)
+    size, room = delta.abs(), inside.abs()
+    total = room.sum(1)
+    outside = total > radius
+    if not bool(outside.any()):
+        return inside
+    zero, rest, kept, moving = size.new_zeros(()), *(torch.empty_like(size) for _ in range(3))
+    falls = torch.eq(size, room, out=moving).sum(1) - torch.eq(size, zero, out=moving).sum(
+        1
+    )  # minus the slope of the sum
+    t, under, over = torch.zeros_like(total), torch.zeros_like(total), size.amax(1)
+    eps = 4 * torch.finfo(delta.dtype).eps
+    close = 4 * eps * radius
+    for _ in range(rounds):
+        excess = total - radius
+        under, over = torch.where(excess > 0, t, under), torch.where(excess > 0, over, t)
+        newton = t + excess / falls.clamp_min(1)
+        before, t = t, torch.where((newton >= under) & (newton <= over), newton, (under + over) / 2)
+        torch.sub(size, t[:, None], out=rest)
+        total = torch.clamp(rest, zero, room, out=kept).sum(1)
+        if bool((~outside | ((total - radius).abs() <= close) | ((t - before).abs() <= eps * t)).all()):
+            break
+        falls = torch.eq(rest, kept, out=moving).sum(1)
+    scale = torch.where(outside, radius / total.clamp_min(torch.finfo(delta.dtype).tiny), 1)
+    torch.minimum(kept.mul_(scale[:, None]), room, out=kept)
+    return torch.copysign(kept, delta, out=kept)
 
 
 def l0(delta: Batch, low: Batch, high: Batch, radius: PerSample) -> Batch:

@@ -164,7 +164,7 @@ class BallRegion:
         x, shape = self.x, self.x.shape
         flat = ((point - x).flatten(1), (low - x).flatten(1), (high - x).flatten(1))
         delta = self.norm.nearest(*flat, self.radius).view(shape)
-        return torch.clamp(x + delta, low, high)
+        return torch.clamp(delta.add_(x), low, high, out=delta)
 
     def ascend(self, point: Tensor, grad: Tensor, step: Tensor) -> Tensor:
         if self.free is not None and self.norm.nearest is not None:

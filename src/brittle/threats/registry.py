@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 
 from ..core.problem import Threat
 from ..errors import InputError, unknown
-from ..specs import parse_call, parse_number
+from ..specs import Call, parse_call, parse_number
 from .ball import box, l0, l1, l2, linf
 from .mask import Mask
+from .spatial import flow, spatial
 
-THREATS: dict[str, Callable[..., Threat]] = {"linf": linf, "l2": l2, "l1": l1, "l0": l0, "box": box}
+THREATS: dict[str, Callable[..., Threat]] = {
+    "linf": linf,
+    "l2": l2,
+    "l1": l1,
+    "l0": l0,
+    "box": box,
+    "spatial": spatial,
+    "flow": flow,
+}
 
 
 def parse_threat(text: str) -> Threat:
-    """`linf:8/255`, `l2:0.5`, `l0:10,mask=allowed.png`, `box`."""
+    """`linf:8/255`, `l2:0.5`, `l0:10,mask=allowed.png`, `box`, `spatial:angle_deg=20,shift=0.1`, `flow:2`."""
     call = parse_call(text)
     if call.name not in THREATS:
         raise unknown("threat", call.name, THREATS)
+    if call.name in ("spatial", "flow"):
+        return _moving(text, call)
     extra = set(call.named) - {"mask", "eps"}
     if extra:
         raise unknown("threat option", extra.pop(), ["mask", "eps"])
@@ -32,3 +44,17 @@ def parse_threat(text: str) -> Threat:
             f"{text!r} needs one size; write for example '{call.name}:{'10' if call.name == 'l0' else '8/255'}'"
         )
     return THREATS[call.name](parse_number(sizes[0]), mask)
+
+
+def _moving(text: str, call: Call) -> Threat:
+    """A threat whose options are all numbers, by name or in order."""
+    names = list(inspect.signature(THREATS[call.name]).parameters)
+    if len(call.positional) > len(names):
+        raise InputError(f"{text!r} has too many numbers; {call.name} takes {', '.join(names)}")
+    given = {**dict(zip(names, call.positional, strict=False)), **call.named}
+    for name in given:
+        if name not in names:
+            raise unknown("threat option", name, names)
+    if call.name == "flow" and "eps" not in given:
+        raise InputError(f"{text!r} needs one size, in pixels; write for example 'flow:1'")
+    return THREATS[call.name](**{name: parse_number(value) for name, value in given.items()})

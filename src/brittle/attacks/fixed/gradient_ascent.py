@@ -13,6 +13,7 @@ from ...core.losses import Loss, find_loss, find_slope
 from ...core.oracle import Access
 from ...core.problem import Problem
 from ...errors import InputError
+from ...kernels.sampling import mix
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +25,8 @@ class GradientAscent:
     arXiv:1710.06081, equation 6; the paper writes the L1 norm, its code the mean: only `nesterov` can tell them apart). With
     `nesterov`, the gradient is taken at the look-ahead x_t + step * mu * m_{t-1} (Lin et al., ICLR 2020, arXiv:1908.06281, equation 6;
     deviation: projected first, so the victim is never asked outside its bounds).
+
+    `cycles`: in Linf a fixed step on the sign often runs in circles; Doldo et al., CVPR 2025, arXiv:2503.19347, algorithm 1.
 
     Cost: 1 forward and 1 backward a step and draw, and 1 forward more for keep="best", which must see its last point.
     """
@@ -38,6 +41,9 @@ class GradientAscent:
     draws: int = 1  # gradients averaged a step, for victims that answer at random
     keep: Literal["best", "last"] = "last"  # the point of the highest goal margin seen, or the last
     stop: bool = False  # a sample that is won leaves; looked at after steps 1, 2, 3, 4, 6, 8, 12, 16, ...
+    cycles: bool = (
+        False  # a sample whose point comes back leaves, because all repeats from there; looked at every 8 steps
+    )
 
     access: ClassVar[Access] = Access.GRADIENT
     minimises: ClassVar[bool] = False
@@ -53,6 +59,10 @@ class GradientAscent:
         for name, accepted in (("start", ("clean", "random")), ("keep", ("best", "last"))):
             if getattr(self, name) not in accepted:
                 raise InputError(f"{name}={getattr(self, name)!r} is not one of {', '.join(accepted)}")
+        if self.cycles and (self.momentum or self.draws > 1):
+            raise InputError(
+                "cycles=True needs momentum=0 and draws=1: otherwise a point that comes back goes on elsewhere"
+            )
         find_loss(self.loss)
 
     @torch.enable_grad()
@@ -64,7 +74,8 @@ class GradientAscent:
             step = torch.full_like(region.radius, self.step_size)
         point = self._begin(problem)
         best = Incumbent.at(region.origin) if self.keep == "best" else None
-        left = region.origin.clone() if self.stop else None  # where samples that are won have left from
+        left = region.origin.clone() if self.stop or self.cycles else None  # where samples have left from
+        seen = _Seen(point, self.steps) if self.cycles else None
         momentum: Tensor | None = None
         rows: Tensor | None = None  # which samples are still here; None: all
         for taken in range(self.steps):
@@ -72,12 +83,15 @@ class GradientAscent:
             margin, grad = self._query(problem, asked, slope, measured=self.stop or best is not None)
             if best is not None:
                 best.offer(asked, margin, rows)
-            if left is not None and _looks(taken):
-                won = margin > 0
-                if bool(won.any()):
-                    rows = rows if rows is not None else torch.arange(len(won), device=won.device)
-                    left[rows[won]] = asked[won]
-                    stay = (~won).nonzero().squeeze(1)
+            if seen is not None:
+                seen.add(asked)
+            if left is not None and (_looks(taken) or (seen is not None and taken % 8 == 7)):
+                done = margin > 0 if self.stop else torch.zeros_like(margin, dtype=torch.bool)
+                done = done if seen is None else done | seen.again
+                if bool(done.any()):
+                    rows = rows if rows is not None else torch.arange(len(done), device=done.device)
+                    left[rows[done]] = asked[done]
+                    stay = (~done).nonzero().squeeze(1)
                     problem, rows, step, point, grad = (
                         problem.select(stay),
                         rows[stay],
@@ -86,6 +100,7 @@ class GradientAscent:
                         grad[stay],
                     )
                     momentum = momentum[stay] if momentum is not None else None
+                    seen = seen.select(stay) if seen is not None else None
                     if not len(rows):
                         break
             if self.momentum:
@@ -144,3 +159,28 @@ def _accumulate(momentum: Tensor | None, grad: Tensor, decay: float) -> Tensor:
     scale = grad.flatten(1).abs().mean(1).clamp_min(torch.finfo(grad.dtype).tiny)
     grad = grad / scale.view(-1, *(1,) * (grad.ndim - 1))
     return grad if momentum is None else decay * momentum + grad
+
+
+class _Seen:
+    """Which points each sample has been at, as 64-bit hashes of their bits; `again` (B,) says whose last point was not new."""
+
+    def __init__(self, like: Tensor, steps: int) -> None:
+        count, self.device = like[:1].numel(), like.device
+        bits = torch.arange(1, count + 1, dtype=torch.int64, device=like.device)
+        self.weights = (mix(bits) | 1)[:, None]
+        self.hashes = torch.zeros(len(like), steps, dtype=torch.int64, device=like.device)
+        self.again = torch.zeros(len(like), dtype=torch.bool, device=like.device)
+        self.filled = 0
+
+    def add(self, point: Tensor) -> None:
+        narrow = torch.int64 if point.dtype == torch.float64 else torch.int32
+        code = (point.flatten(1).view(narrow).long() * self.weights.T).sum(
+            1
+        )  # integers: the same whoever is in the batch
+        self.again |= (self.hashes[:, : self.filled] == code[:, None]).any(1)
+        self.hashes[:, self.filled] = code
+        self.filled += 1
+
+    def select(self, rows: Tensor) -> _Seen:
+        self.hashes, self.again = self.hashes[rows], self.again[rows]
+        return self

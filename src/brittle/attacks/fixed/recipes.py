@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from ...core.problem import Attack
+from ..combine.by_norm import ByNorm
+from ..combine.each_target import each_target
+from ..combine.output_diversified import OutputDiversified
 from ..combine.restarts import restarted
+from .apgd import APGD
+from .apgd_l1 import SparseAPGD
 from .gradient_ascent import GradientAscent
+from .input_optimisation import InputOptimisation
 from .noise import Noise
 
 
@@ -52,6 +58,24 @@ def pgd(
     return restarted(attack, restarts)
 
 
+def pgd_cd(steps: int = 1000, step_size: float | None = None, loss: str = "cross_entropy") -> GradientAscent:
+    """PGD with cycle detection: many steps of radius / 4, of which a sample that runs in circles takes only the first round.
+
+    Doldo et al., CVPR 2025, arXiv:2503.19347, algorithm 1. Gives what PGD with as many steps would, for a fraction of them. A Linf method:
+    elsewhere points rarely come back. Cost: at most 1 forward + 1 backward a step, and 1 forward.
+    """
+    return GradientAscent(
+        steps=steps,
+        step_size=step_size,
+        reach=steps / 4,
+        start="random",
+        loss=loss,
+        keep="best",
+        stop=True,
+        cycles=True,
+    )
+
+
 def mifgsm(
     steps: int = 10, step_size: float | None = None, momentum: float = 1.0, loss: str = "cross_entropy"
 ) -> GradientAscent:
@@ -64,6 +88,76 @@ def nifgsm(
 ) -> GradientAscent:
     """Nesterov iterative FGSM. Lin et al., ICLR 2020, arXiv:1908.06281, equations 6-8. Cost: 1 forward + 1 backward a step."""
     return GradientAscent(steps=steps, step_size=step_size, momentum=momentum, nesterov=True, loss=loss)
+
+
+def eotpgd(
+    steps: int = 40, draws: int = 10, step_size: float | None = None, loss: str = "cross_entropy", restarts: int = 1
+) -> Attack:
+    """PGD on gradients averaged over `draws` answers a step, for victims that answer at random.
+
+    Expectation over transformation: Athalye et al., ICML 2018, arXiv:1707.07397, and on defences arXiv:1802.00420. Cost: as pgd.
+    """
+    return pgd(steps, step_size, loss, restarts, draws)
+
+
+def apgd(steps: int = 100, restarts: int = 1, loss: str = "cross_entropy", draws: int = 1) -> Attack:
+    """Auto-PGD: momentum, and a step that halves itself at checkpoints; under l1 its sparse version, begun in larger balls.
+
+    Croce and Hein, ICML 2020, arXiv:2003.01690, and for l1 ICML 2021, arXiv:2103.01208. With the loss dlr, APGD-DLR. Cost: at most 1
+    forward + 1 backward a step and draw, and 1 forward.
+    """
+    sparse = SparseAPGD(steps=steps, loss=loss, draws=draws)
+    return restarted(ByNorm("l1", sparse, APGD(steps=steps, loss=loss, draws=draws)), restarts)
+
+
+def apgdt(steps: int = 100, targets: int = 9, restarts: int = 1, loss: str = "dlr_or_margin", draws: int = 1) -> Attack:
+    """APGD-T: Auto-PGD steered to each of the likeliest other classes in turn, with the targeted DLR loss.
+
+    Croce and Hein, ICML 2020, arXiv:2003.01690, section 5.1. Deviation: with fewer than 4 classes, where that loss is not defined, the
+    margin. Cost: at most that of apgd for each class, and 1 forward.
+    """
+    return each_target(apgd(steps, restarts, loss, draws), targets)
+
+
+def mtpgd(
+    steps: int = 40, targets: int = 9, restarts: int = 1, step_size: float | None = None, loss: str = "margin"
+) -> Attack:
+    """MultiTargeted PGD: from random starts, raise z_t - z_y for each of the likeliest other classes t in turn.
+
+    Gowal et al. 2019, arXiv:1910.09338, algorithm 1. Deviation: plain steps, as in pgd, where the paper prefers Adam. Cost: at most that of
+    pgd for each class, and 1 forward.
+    """
+    return each_target(pgd(steps, step_size, loss, restarts), targets)
+
+
+def odi_pgd(
+    steps: int = 20,
+    restarts: int = 5,
+    loss: str = "margin",
+    step_size: float | None = None,
+    diversity: int = 2,
+) -> Attack:
+    """PGD with the margin loss from output-diversified starts, of `diversity` steps each.
+
+    Tashiro et al., NeurIPS 2020, arXiv:2003.06878, section 4.1; the paper restarts 20 times. Cost: at most restarts times 1 forward + 1
+    backward a step of both kinds, and 2 forwards.
+    """
+    attack = GradientAscent(
+        steps=steps, step_size=step_size, reach=5.0, start="random", loss=loss, keep="best", stop=True
+    )
+    return restarted(OutputDiversified(attack, diversity), restarts)
+
+
+def stadv(
+    steps: int = 200, step_size: float = 0.02, smoothness: float = 0.05, loss: str = "margin"
+) -> InputOptimisation:
+    """Spatially transformed adversarial examples: a smooth flow of the pixels, under the threat `flow`, until the goal is reached.
+
+    Xiao et al., ICLR 2018, arXiv:1801.02612, equations 2-4. Deviations: Adam in place of L-BFGS, and the flow's squared differences in
+    place of their square roots, which have no derivative where the flow is constant, as it is at the start. step_size in pixels.
+    Cost: at most 1 forward + 1 backward a step.
+    """
+    return InputOptimisation(steps=steps, step_size=step_size, loss=loss, total_variation=smoothness, stop=True)
 
 
 def uniform_noise(draws: int = 1) -> Noise:

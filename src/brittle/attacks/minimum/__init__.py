@@ -3,5 +3,52 @@
 from __future__ import annotations
 
 from ..entry import Entry
+from . import recipes
+from .brendel_bethge import BrendelBethge
+from .deepfool import DeepFool
+from .fab import FAB
+from .jsma import JSMA
+from .primal_dual import PDGD, PDPGD
+from .sigma_zero import SigmaZero
+from .superdeepfool import SuperDeepFool
+from .vfga import VFGA
 
-ATTACKS: dict[str, Entry] = {}
+_BOUNDARY = "linf l2 l1 box"
+
+ATTACKS: dict[str, Entry] = {
+    "deepfool": Entry(
+        DeepFool,
+        "Moosavi-Dezfooli 2016, arXiv:1511.04599",
+        "at most steps x (2 x F + candidates x B) + (1 + search) x F",
+        norms=_BOUNDARY,
+    ),
+    "superdeepfool": Entry(
+        SuperDeepFool,
+        "Abdolahpourrostam 2024, arXiv:2303.12481",
+        "at most steps x (2 x F + candidates x B) + (2 + search) x F",
+        norms="l2",
+    ),
+    "fab": Entry(
+        FAB,
+        "Croce 2020, arXiv:1907.02044",
+        "at most restarts x (steps x (F + candidates x B) + F) + (1 + search) x F",
+        norms=_BOUNDARY,
+    ),
+    "fabt": Entry(
+        recipes.fabt,
+        "Croce 2020, arXiv:2003.01690",
+        "at most targets x (steps x (F + B) + (3 + search) x F) + F",
+        norms=_BOUNDARY,
+    ),
+    "pdgd": Entry(PDGD, "Matyasko 2021, arXiv:2106.01538", "at most (steps + 1) x (F + B) + search x F", norms="l2"),
+    "pdpgd": Entry(PDPGD, "Matyasko 2021, arXiv:2106.01538", "at most (steps + 1) x (F + B) + search x F"),
+    "sigma_zero": Entry(SigmaZero, "Cina 2025, arXiv:2402.01879", "at most steps x F + (steps - 1) x B", norms="l0"),
+    "brendel_bethge": Entry(
+        BrendelBethge,
+        "Brendel 2019, arXiv:1907.01003",
+        "at most (steps + 10) x (F + B) + 62 x F",
+        norms="linf l2 l1 l0",
+    ),
+    "vfga": Entry(VFGA, "Hajri 2022, arXiv:2011.12423", "at most steps x ((1 + 2 x draws) x F + B)", norms="l0"),
+    "jsma": Entry(JSMA, "Papernot 2016, arXiv:1511.07528", "at most steps x (F + 2 x B) + F", norms="l0"),
+}

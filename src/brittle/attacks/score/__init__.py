@@ -3,5 +3,21 @@
 from __future__ import annotations
 
 from ..entry import Entry
+from . import recipes
+from .grid import GridSearch
+from .sign_hunter import SignHunter
+from .simba import SimBA
+from .square import Square
 
-ATTACKS: dict[str, Entry] = {}
+_COST, _BALLS = "at most queries x F", "linf l2 l1 box"
+
+ATTACKS: dict[str, Entry] = {
+    "grid_search": Entry(GridSearch, "Engstrom 2019, arXiv:1712.02779", "at most points ** 3 x F", "spatial"),
+    "square": Entry(Square, "Andriushchenko 2020, arXiv:1912.00049", _COST, _BALLS),
+    "sign_hunter": Entry(SignHunter, "Al-Dujaili 2020, arXiv:1902.06894", _COST, "linf l2 box"),
+    "simba": Entry(SimBA, "Guo 2019, arXiv:1905.07121", _COST, _BALLS),
+    "nes": Entry(recipes.nes, "Ilyas 2018, arXiv:1804.08598", _COST, _BALLS),
+    "spsa": Entry(recipes.spsa, "Uesato 2018, arXiv:1802.05666", _COST, _BALLS),
+    "finite_differences": Entry(recipes.finite_differences, "Chen 2017, arXiv:1708.03999", _COST, _BALLS),
+    "bandits": Entry(recipes.bandits, "Ilyas 2019, arXiv:1807.07978", _COST, _BALLS),
+}

@@ -1,0 +1,55 @@
+"""`brittle.fool`: inputs made from noise that a model takes for a class of your choice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ..attacks.fixed.recipes import repeated_fgsm
+from ..core.problem import Attack, Threat
+from ..core.streams import Streams
+from ..core.victim import Victim, as_victim
+from ..errors import InputError
+from ..threats import box
+from .attack import Outcome
+from .attack import attack as run_attack
+
+
+def fool(
+    model: Victim | nn.Module | Callable[[Tensor], Tensor],
+    targets: Sequence[int],
+    shape: Sequence[int],
+    *,
+    confidence: float | None = 0.99,
+    attack: Attack | None = None,
+    threat: Threat | None = None,
+    bounds: tuple[float, float] = (0.0, 1.0),
+    seed: int = 0,
+) -> Outcome:
+    """Inputs (len(targets), *shape) from uniform noise that the model takes for `targets`, with at least `confidence`.
+
+    Nguyen et al., CVPR 2015, arXiv:1412.1897 ("fooling images", by gradient ascent, section 3.4); with `attack=input_optimisation(...)`
+    and confidence=None the class's output is maximised instead (Simonyan et al. 2014, arXiv:1312.6034). attack: by default signed steps
+    of 1/255 of the input range until reached, at most 500. threat: how far from the noise one may go, by default anywhere in the bounds.
+    """
+    victim = as_victim(model, bounds)
+    if not len(targets):
+        raise InputError("targets are empty; name one class or more, as in targets=[3, 5]")
+    wide = victim.upper - victim.lower
+    attack = repeated_fgsm(steps=500, step_size=wide / 255) if attack is None else attack
+    ids = torch.arange(len(targets))
+    noise = Streams.seeded(seed, ids).fork(_NOISE).uniform(tuple(shape), victim.dtype)
+    x, wanted = victim.lower + wide * noise, torch.as_tensor(targets)
+    with torch.no_grad():
+        outputs = victim(x.to(victim.device)).cpu()
+    if outputs.ndim != 2 or not (int(wanted.min()) >= 0 and int(wanted.max()) < outputs.shape[1]):
+        raise InputError(f"targets={list(targets)} are not all among the model's classes, 0 to {outputs.shape[-1] - 1}")
+    labels = outputs.scatter(1, wanted[:, None], -torch.inf).argmax(1)  # noise has no true class: what it is taken for
+    return run_attack(
+        attack, victim, x, labels, threat or box(), targets=wanted, confidence=confidence, seed=seed, ids=ids
+    )
+
+
+_NOISE = 77  # the tag of the streams that make the noise, so that the attack's own are others

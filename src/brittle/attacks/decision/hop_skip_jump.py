@@ -1,0 +1,112 @@
+"""HopSkipJump: estimate the boundary's normal from labels alone, jump along it, come back to the boundary. QEBA is a setting of it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from ...core.approach import back, check_options, nearest_start
+from ...core.asker import Asker
+from ...core.directions import check_directions, widened
+from ...core.normal import estimated_normal
+from ...core.oracle import Access
+from ...core.problem import Problem
+
+_HALVINGS = 20  # of a jump, until it is given up
+
+
+@dataclass(frozen=True, kw_only=True)
+class HopSkipJump:
+    """HopSkipJump: repeat: estimate the boundary's normal at the point by random probes, jump along it, bisect back towards x.
+
+    Chen, Jordan and Wainwright, HopSkipJumpAttack, S&P 2020, arXiv:1904.02144, algorithm 2; the estimate is equation 16, the jump
+    size / sqrt(t), halved until it wins. L2, and Linf, where the jump goes along the sign and the way back is a clip to ever smaller boxes.
+
+    Deviations: the first estimate has 40 probes, not 100: nearer at every budget on five networks. Probes go `probe` = 1/100 of the
+    perturbation's length far, not 1/d of it, at which float32 no longer tells the points of a probe apart, and the bisection is as much
+    coarser: 4 to 8 queries a step less. Starts from noise of several kinds (plain noise is one class to many networks). No sample waits
+    for another. Cost: at most `queries` forwards.
+    """
+
+    queries: int = 10_000  # the most forwards a sample is charged
+    steps: int = 100
+    draws: int = 40  # probes of the first estimate, paper: B_0; times sqrt(t) in step t
+    probe: float = 0.01  # how far they go, as a share of the perturbation's L2 length
+    directions: str = "full"  # of the probes: full, dct (low frequencies), resized (small images enlarged)
+    reduction: float = 4.0  # of each side of the image, for dct and resized
+    grow: bool = True  # reduce less and less, so that the subspace has two dimensions for each probe so far
+    starts: int = 100  # random inputs tried for a start
+    looks: int = 40  # and then, to begin nearer to x, unless the problem has starts; at most a twentieth of the queries
+    stop: bool = False  # a sample whose point is inside the radius is done
+
+    access: ClassVar[Access] = Access.LABELS
+    minimises: ClassVar[bool] = True
+    paper: ClassVar[str] = "Chen et al. 2020, arXiv:1904.02144"
+
+    def __post_init__(self) -> None:
+        check_options(self.queries, self.probe, steps=self.steps, draws=self.draws, starts=self.starts)
+        check_directions(self.directions, self.reduction)
+
+    def __call__(self, problem: Problem) -> Tensor:  # (B, *S)
+        everyone = Asker.of(problem, problem.ball("hop_skip_jump", "l2", "linf"), self.queries, self.stop)
+        tolerance = self.probe / math.sqrt(max(problem.x[:1].numel(), 1))
+        spare = 2 + math.ceil(-math.log2(tolerance))  # queries that a jump and the way back need at least
+        asker, point = nearest_start(everyone, self.starts, min(self.looks, self.queries // 20), tolerance)
+        asked = 0
+        for step in range(self.steps):
+            stay = (asker.left > spare).nonzero().squeeze(1)
+            if len(stay) < asker.count:
+                asker, point = asker.select(stay), point[stay]
+            if not len(stay):
+                break
+            draws = int(self.draws * math.sqrt(step + 1))
+            asked += draws
+            reduction = widened(self.reduction, tuple(point.shape[1:]), asked) if self.grow else self.reduction
+            far = (point - asker.ball.x).flatten(1).norm(dim=1) * self.probe
+            probes, streams = (asker.left - spare).clamp_max(draws), asker.problem.streams.fork(step)
+            normal = estimated_normal(asker, point, far, probes, streams, self.directions, reduction)
+            point = self._jumped(asker, point, normal, step, tolerance)
+        return everyone.finish()
+
+    def _jumped(self, asker: Asker, point: Tensor, normal: Tensor, step: int, tolerance: float) -> Tensor:
+        """Along the normal as far as it wins, then back to the boundary; where no jump wins, the point itself."""
+        ball = asker.ball
+        length = ball.norm.size(point - ball.x) / math.sqrt(step + 1)
+        landed, going = point, asker.open
+        for _ in range(_HALVINGS):
+            there = torch.clamp(ball.ascend(point, normal, length), ball.lower, ball.upper)
+            here = asker.wins(there, going)
+            landed = torch.where(_wide(here, point), there, landed)
+            going = going & ~here & asker.open
+            if not bool(going.any()):
+                break
+            length = length / 2
+        return back(asker, landed, tolerance, asker.open)
+
+
+def qeba(
+    queries: int = 10_000,
+    steps: int = 100,
+    directions: str = "dct",
+    reduction: float = 4.0,
+    grow: bool = True,
+    draws: int = 40,
+    stop: bool = False,
+) -> HopSkipJump:
+    """QEBA: HopSkipJump whose probes lie in a subspace, of low frequencies (dct: QEBA-F) or of small images (resized: QEBA-S).
+
+    Li et al., CVPR 2020, arXiv:2005.14137, section 3.2. Deviation: the subspace grows with the probes (`grow`), because on small images one
+    of a fixed reduction is a limit that is soon reached. QEBA-I, whose subspace is learned from the gradients of other networks, is not
+    here. Cost: at most `queries` forwards.
+    """
+    return HopSkipJump(
+        queries=queries, steps=steps, directions=directions, reduction=reduction, grow=grow, draws=draws, stop=stop
+    )
+
+
+def _wide(per_sample: Tensor, like: Tensor) -> Tensor:
+    return per_sample.view(-1, *(1,) * (like.ndim - 1))

@@ -1,0 +1,82 @@
+"""Sparse L1 descent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from ...core.incumbent import Incumbent
+from ...core.losses import find_loss
+from ...core.oracle import Access
+from ...core.problem import Problem
+from ...core.query import query
+from ...errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class SLIDE:
+    """PGD in L1 whose step is shared equally among the features of largest gradient.
+
+    Tramer and Boneh, NeurIPS 2019, arXiv:1904.13000, section 4 and algorithm 1 (sparse L1 descent): the `share` of features with the
+    largest |gradient| move by the sign of it, and together by the step. Deviations: the projection is the exact one onto ball and box
+    together; a feature at its limit, which could not move, is passed over; a won sample leaves; the best point is returned.
+
+    Cost: at most 1 forward and 1 backward a step, and 1 forward. Norm: L1.
+    """
+
+    steps: int = 100
+    step_size: float | None = None  # input units; None: 2.5 radii / steps
+    share: float = 0.01
+    loss: str = "cross_entropy"
+
+    access: ClassVar[Access] = Access.GRADIENT
+    minimises: ClassVar[bool] = False
+    paper: ClassVar[str] = "Tramer 2019, arXiv:1904.13000"
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise InputError(f"steps={self.steps} would do nothing; give 1 or more")
+        if not 0 < self.share <= 1:
+            raise InputError(
+                f"share={self.share:g} is no share of the features; give more than 0 and at most 1, as in 0.01"
+            )
+        if self.step_size is not None and not self.step_size > 0:
+            raise InputError(f"step_size={self.step_size:g} goes nowhere; give a positive length, or leave it out")
+        find_loss(self.loss)
+
+    def __call__(self, problem: Problem) -> Tensor:  # (B, *S)
+        ball = problem.ball("slide", "l1")
+        point = ball.random(problem.streams) if problem.starts is None else ball.project(problem.starts)
+        best, rows = Incumbent.at(ball.x), torch.arange(len(point), device=point.device)
+        count = max(1, round(self.share * ball.x[:1].numel()))
+        for _ in range(self.steps):
+            margin, _, grad = query(problem, point, self.loss)
+            best.offer(point, margin, rows)
+            left = (margin <= 0).nonzero().squeeze(1)
+            if len(left) < len(rows):
+                rows, problem, ball, point, grad = (
+                    rows[left],
+                    problem.select(left),
+                    ball.select(left),
+                    point[left],
+                    grad[left],
+                )
+            if not len(rows):
+                return best.point
+            length = (
+                2.5 * ball.radius / self.steps
+                if self.step_size is None
+                else torch.full_like(ball.radius, self.step_size)
+            )
+            room = torch.where(grad > 0, ball.upper - point, point - ball.lower) > 0
+            strength = (grad.abs() * room).flatten(1)
+            strongest = strength.topk(count, dim=1)
+            chosen = strongest.values > 0
+            each = length[:, None] / chosen.sum(1, keepdim=True).clamp_min(1)
+            move = torch.zeros_like(strength).scatter_(1, strongest.indices, each * chosen)
+            point = ball.project(point + grad.sign() * move.view_as(point))
+        best.offer(point, problem.goal.margin(problem.oracle(point)), rows)
+        return best.point

@@ -1,0 +1,141 @@
+"""The attack of Brendel and Bethge: along the decision boundary, towards x."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from ...core.boundary import adversarial_start
+from ...core.incumbent import Incumbent
+from ...core.linearise import nearest_plane
+from ...core.norms import L2
+from ...core.oracle import Access
+from ...core.problem import Problem
+from ...errors import InputError
+from ...kernels import planes, trust_region
+
+DRAWS, CLIMB, NEARER = (
+    30,
+    10,
+    10,
+)  # most random inputs and most steps to find a first win, and halvings of its way from x
+
+
+@dataclass(frozen=True, kw_only=True)
+class BrendelBethge:
+    """From a point that wins: step after step to the smallest perturbation on the linearised boundary that a trust region allows.
+
+    Brendel et al., Accurate, reliable and fast robustness evaluation, NeurIPS 2019, arXiv:1907.01003, equation 3 and algorithm 1. Each
+    step solves min ||z|| subject to <b, z - delta> = c, ||z - delta||_2 <= r and the input box, to the end (kernels/trust_region.py), b
+    a running mean of the margin's gradients and c what is missing to the boundary, `overshoot` times so where the point does not win.
+
+    Deviations: begins twice, with half of the steps each: once at a random input that wins, which is far from x and so away from what
+    masks its gradients, and once at a point climbed to from x along the margin's gradient, by steps that double, which finds targets too;
+    the paper takes pictures of another class, and the problem's own starts take their place. The radius r of the trust region falls
+    geometrically to `decay` of its first value, `step_size` times the root of the number of features in units of the input range; the
+    authors' falls to a millionth, so that most steps go nowhere. Their solver is BFGS on the dual problem, one sample after another;
+    this one is two nested searches for all of them.
+    Cost: at most 1 forward and 1 backward a step, and for the starts 10 of both and 62 forwards more. Norms: all.
+    """
+
+    steps: int = 1000
+    step_size: float = 0.3
+    overshoot: float = 1.1
+    momentum: float = 0.8
+    decay: float = 3e-3
+
+    access: ClassVar[Access] = Access.GRADIENT
+    minimises: ClassVar[bool] = True
+    paper: ClassVar[str] = "Brendel 2019, arXiv:1907.01003"
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise InputError(f"steps={self.steps} would do nothing; give 1 or more")
+        if not self.step_size > 0:
+            raise InputError(f"step_size={self.step_size:g} goes nowhere; give a positive number, as in step_size=0.3")
+        if not 1 <= self.overshoot < 2:
+            raise InputError(
+                f"overshoot={self.overshoot:g} does not stay near the boundary; give 1 to 2, as in overshoot=1.1"
+            )
+        if not 0 <= self.momentum < 1:
+            raise InputError(f"momentum={self.momentum:g} does not average; give 0 or more and less than 1")
+        if not 0 < self.decay <= 1:
+            raise InputError(f"decay={self.decay:g} is no share of a radius; give more than 0 and at most 1")
+
+    def __call__(self, problem: Problem) -> Tensor:  # (B, *S)
+        ball = problem.ball("brendel_bethge")
+        best = Incumbent.at(ball.origin)
+        drawn, found = adversarial_start(problem, DRAWS)
+        best.offer_smaller(drawn, ball.norm.size(drawn - ball.x), found, None)
+        if problem.starts is None:
+            climbed, reached = _climbed(problem, best.size > 0)
+            half = self.steps // 2
+            tracks = [
+                (drawn, found & reached, self.steps - half),
+                (climbed, found & reached, half),
+                (drawn, found & ~reached, self.steps),
+                (climbed, reached & ~found, self.steps),
+            ]
+        else:
+            tracks = [(drawn, found, self.steps)]
+        for point, chosen, steps in tracks:
+            rows = (chosen & (best.size > 0)).nonzero().squeeze(1)  # what is won untouched is done
+            if steps and len(rows):
+                self._follow(problem.select(rows), point[rows], best, rows, steps)
+        return best.point
+
+    def _follow(self, problem: Problem, point: Tensor, best: Incumbent, rows: Tensor, steps: int) -> None:
+        """From points that win along the boundary; what is smaller is offered to `best`."""
+        ball, point = problem.ball("brendel_bethge"), _drawn_near(problem, point)
+        x = ball.x.flatten(1)
+        low, high = (ball.lower.expand_as(point).flatten(1) - x), (ball.upper.expand_as(point).flatten(1) - x)
+        radius = (high - low).amax(1) * (self.step_size * x.shape[1] ** 0.5)
+        weight, mean = torch.full_like(radius, 0.1), torch.zeros_like(x)
+        for taken in range(steps):
+            outputs, value, normal = nearest_plane(problem, point, L2, classes=1)
+            won = problem.goal.margin(outputs) > 0
+            best.offer_smaller(point, ball.norm.size(point - ball.x), won, rows)
+            mean = normal.flatten(1) if taken == 0 else mean.lerp_(normal.flatten(1), 1 - self.momentum)
+            rise = -value * torch.where(value > 0, 2 - self.overshoot, self.overshoot)
+            delta, reach = point.flatten(1) - x, radius * self.decay ** (taken / steps)
+            delta, weight = trust_region.step(
+                ball.norm.least, ball.norm.plane, delta, mean, rise, low, high, reach, weight
+            )
+            point = torch.clamp((x + delta).view_as(point), ball.lower, ball.upper)
+
+
+def _climbed(problem: Problem, wanted: Tensor) -> tuple[Tensor, Tensor]:
+    """A point (B, *S) that wins, by steps from x onto the linearised boundary that double, and whether one was found (B,) bool."""
+    climbed, found = problem.region.origin.clone(), torch.zeros_like(wanted)
+    rows = wanted.nonzero().squeeze(1)
+    problem, point = problem.select(rows), climbed[rows]
+    for taken in range(CLIMB):
+        if not len(rows):
+            break
+        _, value, normal = nearest_plane(problem, point, L2, classes=1)
+        here, ball = point.flatten(1), problem.ball("brendel_bethge")
+        low, high = (ball.lower.expand_as(point).flatten(1) - here), (ball.upper.expand_as(point).flatten(1) - here)
+        move = planes.l2(normal.flatten(1), value.neg().clamp_min_(0) * (1.1 * 2.0**taken), low, high)
+        point = torch.clamp((here + move).view_as(point), ball.lower, ball.upper)
+        won = problem.goal.margin(problem.oracle(point)) > 0
+        climbed[rows], found[rows] = point, won
+        if bool(won.any()):
+            left = (~won).nonzero().squeeze(1)
+            rows, problem, point = rows[left], problem.select(left), point[left]
+    return climbed, found
+
+
+def _drawn_near(problem: Problem, point: Tensor) -> Tensor:
+    """The points, with their way to x halved again and again: projected onto ever smaller balls, as long as they win."""
+    region, near = problem.region, point.clone()
+    low, high = torch.zeros_like(region.radius), region.size(point).to(point.dtype)
+    for _ in range(NEARER):
+        middle = (low + high) / 2
+        asked = region.within(middle).project(point)
+        won = problem.goal.margin(problem.oracle(asked)) > 0
+        near.lerp_(asked, won.to(point.dtype).view(-1, *(1,) * (point.ndim - 1)))
+        low, high = torch.where(won, low, middle), torch.where(won, middle, high)
+    return near

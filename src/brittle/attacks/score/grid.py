@@ -1,0 +1,65 @@
+"""Exhaustive search of a region of few dimensions, such as angles and shifts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from ...core.incumbent import Incumbent
+from ...core.oracle import Access
+from ...core.problem import Problem
+from ...errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class GridSearch:
+    """Ask about every point of a grid with `points` values an axis, from limit to limit; keep the best, stop where won.
+
+    Engstrom et al., ICML 2019, arXiv:1712.02779, section 3 (they take 31 angles and 5 x 5 shifts, and find it stronger than gradients); the
+    nearest points come first, so that what is returned is also mild. "Worst of k" random points is `uniform_noise:draws=k`.
+
+    Cost: at most points ** dimensions forwards.
+    """
+
+    points: int = 7
+
+    access: ClassVar[Access] = Access.SCORES
+    minimises: ClassVar[bool] = False
+    paper: ClassVar[str] = "Engstrom 2019, arXiv:1712.02779"
+
+    def __post_init__(self) -> None:
+        if self.points < 2:
+            raise InputError(f"points={self.points} is no grid; give 2 or more an axis")
+
+    def __call__(self, problem: Problem) -> Tensor:  # (B, *P)
+        region = problem.region
+        count = region.origin[:1].numel()
+        if count > _MOST_DIMENSIONS:
+            raise InputError(
+                f"grid_search tries all combinations, too many for {count} dimensions; use it under spatial, or pgd here"
+            )
+        high = region.project(region.origin + torch.finfo(region.origin.dtype).max / 4)
+        low = region.project(region.origin - torch.finfo(region.origin.dtype).max / 4)
+        best = Incumbent.at(region.origin)
+        rows = torch.arange(len(high), device=high.device)
+        shares = [k / (self.points - 1) for k in range(self.points)]
+        grid = sorted(product(shares, repeat=count), key=lambda point: max(abs(share - 0.5) for share in point))
+        for place in grid:
+            share = torch.tensor(place, dtype=high.dtype, device=high.device).view(high.shape[1:])
+            point = region.project(low[rows] + share * (high[rows] - low[rows]))
+            with torch.no_grad():
+                best.offer(point, problem.goal.margin(problem.oracle(point)), rows)
+            lost = (best.score[rows] <= 0).nonzero().squeeze(1)
+            if len(lost) < len(rows):
+                rows, problem = rows[lost], problem.select(lost)
+                region = problem.region
+            if not len(rows):
+                break
+        return best.point
+
+
+_MOST_DIMENSIONS = 6

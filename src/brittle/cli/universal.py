@@ -1,0 +1,56 @@
+"""`brittle universal`: one perturbation for all inputs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..app.progress import progress_bar
+from ..errors import InputError
+from . import options
+from .screen import console
+
+
+def universal(
+    victim: options.VICTIM,
+    data: options.DATA,
+    threat: options.THREAT,
+    out: Annotated[Path, typer.Option(help="the .safetensors file to write")],
+    target: Annotated[
+        str | None, typer.Option(help="the class that all should be taken for, by name or number")
+    ] = None,
+    samples: Annotated[int, typer.Option(help="the first so many")] = 1000,
+    epochs: Annotated[int, typer.Option(help="passes over them")] = 10,
+    batch_size: options.BATCH = 128,
+    seed: options.SEED = 0,
+    device: options.DEVICE = None,
+    trust: options.TRUST = False,
+) -> None:
+    """Craft one perturbation that fools the model on most inputs; try it on others with --attack replay:path=FILE."""
+    from ..app.universal import universal as craft
+    from ..data.open import open_data
+    from ..threats import parse_threat
+    from ..victims.open import open_victim
+
+    if out.suffix != ".safetensors":
+        raise InputError(f"--out {out} does not end in .safetensors, the format it is saved in; add the ending")
+    source = open_data(data)
+    wanted = None if target is None else options.class_index(target, source.classes, "--target")
+    model = open_victim(victim, device=device, trust=trust, bounds=source.bounds)
+    with progress_bar() as progress:
+        attack = craft(
+            model,
+            source,
+            parse_threat(threat),
+            targets=wanted,
+            samples=samples,
+            epochs=epochs,
+            batch_size=batch_size,
+            seed=seed,
+            progress=progress,
+        )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    attack.save(out)
+    console.print(f"saved as {out}; try it on data it was not made from: --attack replay:path={out}", soft_wrap=True)

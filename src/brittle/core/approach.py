@@ -1,0 +1,82 @@
+"""From a point that wins, back towards x: what attacks that see only the predicted class do again and again."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from ..errors import InputError
+from .directions import directions
+from .asker import Asker, narrowed
+from .boundary import noise_input
+from .problem import NormBall
+
+_FORK = 0x57B1  # looks draw from streams of their own
+_NEARER = 0.95  # a look asks about a point by this much nearer than the best
+_COARSE = 16  # how many times less exact the boundary is looked for in a look
+
+
+def check_options(queries: int, probe: float, **counts: int) -> None:
+    """InputError where one of the options that these attacks share is out of range."""
+    if queries < 3:
+        raise InputError(f"queries={queries} is too few for x, a start and the answer; give 3 or more, as a rule 1000")
+    if not 0 < probe < 1:
+        raise InputError(f"probe={probe:g} is no share of a length; give one between 0 and 1, such as 0.01")
+    for name, value in counts.items():
+        if value < 1:
+            raise InputError(f"{name}={value} would ask nothing; give 1 or more")
+
+
+def nearest_start(asker: Asker, draws: int, looks: int, tolerance: float) -> tuple[Asker, Tensor]:
+    """The samples for which a start was found, as an asker, and their points (B', *S) on the boundary.
+
+    x, the problem's starts and up to `draws` random inputs are asked about until one wins, and from there the way back. Without starts of
+    the problem's, `looks` more random inputs, each brought a little nearer to x than the best so far: one that still wins is a better
+    start. 1 forward a look, and the way back for each that wins, of which there are about log(looks).
+    """
+    found = asker.begin(draws)
+    asker = asker.select((found & asker.open).nonzero().squeeze(1))
+    if asker.problem.starts is not None or not looks:
+        return asker, back(asker, asker.point, tolerance, asker.open)
+    import os
+    if os.environ.get("NEARER"):
+        from .directions import directions
+from .asker import nearer
+        nearer(asker, looks)
+        return asker, back(asker, asker.point, tolerance, asker.open)
+    ball, streams = asker.ball, asker.problem.streams.fork(_FORK)
+    point = back(asker, asker.point, tolerance * _COARSE, asker.open)
+    for look in range(looks):
+        size = _NEARER * ball.norm.size(point - ball.x)
+        if look % 2 and os.environ.get("MIX"):
+            ahead = directions(streams, tuple(ball.x.shape[1:]), 1, "dct", (8., 1., 4., 2.)[look // 2 % 4])[:, 0].to(point.dtype)
+            near = torch.clamp(ball.ascend(ball.x, ahead, size), ball.lower, ball.upper)
+        else:
+            far = noise_input(ball, streams, look // 2)
+            share = size / ball.norm.size(far - ball.x).clamp_min(1e-30)
+            near = along(ball, far, share.clamp_max(1))
+        here = asker.wins(near, asker.open)
+        if bool(here.any()):
+            point = torch.where(_wide(here, point), back(asker, near, tolerance * _COARSE, here), point)
+    return asker, back(asker, point, tolerance, asker.open)
+
+
+def back(asker: Asker, far: Tensor, tolerance: float, wanted: Tensor) -> Tensor:
+    """From points that win towards x, to the last that still wins, up to this share of the way; else the points."""
+    one = torch.ones_like(asker.ball.radius)
+    path = partial(along, asker.ball, far)
+    return path(narrowed(asker, path, one, torch.zeros_like(one), one * tolerance, wanted))
+
+
+def along(ball: NormBall, far: Tensor, share: Tensor) -> Tensor:
+    """The point at this share (B,) of the way from x to `far`: on the segment, or in Linf `far` clipped to a smaller box."""
+    if ball.norm.nearest is not None:
+        return torch.lerp(ball.x, far, _wide(share, far))
+    radius = _wide(share * ball.norm.size(far - ball.x), far)
+    return torch.where(_wide(share < 1, far), torch.clamp(far, ball.x - radius, ball.x + radius), far)
+
+
+def _wide(per_sample: Tensor, like: Tensor) -> Tensor:
+    return per_sample.view(-1, *(1,) * (like.ndim - 1))

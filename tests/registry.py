@@ -1,0 +1,37 @@
+"""The registered attacks, each with options that are quick: what the tests over the whole registry share."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from brittle.attacks import ATTACKS
+
+NAMES = [name for name, entry in ATTACKS.items() if entry.given_access is None]
+
+OPTIONS: dict[str, dict[str, Any]] = {  # where six steps, or the defaults, are not what the laws need
+    "odi_pgd": {"steps": 6, "restarts": 2},
+    "eotpgd": {"steps": 6, "draws": 2},
+    "apgdt": {"steps": 6, "targets": 3},
+    "mtpgd": {"steps": 6, "targets": 3},
+    "brendel_bethge": {"steps": 20},
+    "bisect_pgd": {"steps": 6, "rounds": 7},
+    "minimal": {"budget": 400},
+    "cr": {"restarts": 1, "cycles": 2, "cycle": 6, "targets": 2},
+    "pgd_cd": {"steps": 16},
+    **{name: {"queries": 20} for name in ("square", "sign_hunter", "simba", "nes", "spsa", "finite_differences", "bandits")},
+    "input_optimisation": {"steps": 40, "step_size": 0.05, "loss": "margin"},
+}
+RATIOS: dict[str, float] = {"bisect_pgd": 1.1}  # size / optimum on linear victims, where it is not 1.02
+
+
+def quick(name: str, **more: Any) -> Any:
+    """The registered attack with options that are quick, and more of them."""
+    recipe = ATTACKS[name].recipe
+    few = {"steps": 6} if "steps" in inspect.signature(recipe).parameters else {}
+    return recipe(**{**OPTIONS.get(name, few), **more})
+
+
+def takes(name: str, norm: str) -> bool:
+    """Whether the attack works under the norm."""
+    return norm in ATTACKS[name].norms.split()
