@@ -20,6 +20,7 @@ check: .venv/test.stamp  ## format, lint, types, layers, fast tests: under two m
 format: .venv/test.stamp
 	$(BIN)/ruff format src tests benchmarks
 	$(BIN)/ruff check --fix src tests benchmarks
+	$(BIN)/python docs/attack_table.py
 
 docs: export NO_MKDOCS_2_WARNING = 1
 docs: .venv/docs.stamp

@@ -214,7 +214,7 @@ def images(network: nn.Module, card: dict[str, Any], options: argparse.Namespace
     if data not in ("mnist", "cifar10"):
         side = card["input_size"][-1]
         folder = Path(os.environ["BRITTLE_DATA"]) / "data" / "imagenet_1000"
-        data = f"images:{folder}?csv=labels.csv&size={side}"
+        data = f"images:{folder}?size={side}"
     samples = open_data(data)
     xs, ys = [], []
     for begin in range(0, len(samples), 20):

@@ -15,14 +15,24 @@ OPTIONS: dict[str, dict[str, Any]] = {  # where six steps, or the defaults, are 
     "apgdt": {"steps": 6, "targets": 3},
     "mtpgd": {"steps": 6, "targets": 3},
     "brendel_bethge": {"steps": 20},
+    "sparse_rs": {"queries": 60},
+    "patch_rs": {"queries": 60, "side": 2},
+    "frame_rs": {"queries": 60, "width": 1},
+    "one_pixel": {"queries": 60, "population": 10},
     "bisect_pgd": {"steps": 6, "rounds": 7},
     "minimal": {"budget": 400},
+    "ddn": {"steps": 200},
+    "lbfgs": {"steps": 8, "rounds": 4},
+    "ead": {"steps": 6, "rounds": 3},
     "cr": {"restarts": 1, "cycles": 2, "cycle": 6, "targets": 2},
     "pgd_cd": {"steps": 16},
-    **{name: {"queries": 20} for name in ("square", "sign_hunter", "simba", "nes", "spsa", "finite_differences", "bandits")},
+    **{
+        name: {"queries": 20}
+        for name in ("square", "sign_hunter", "simba", "nes", "spsa", "finite_differences", "bandits")
+    },
     "input_optimisation": {"steps": 40, "step_size": 0.05, "loss": "margin"},
 }
-RATIOS: dict[str, float] = {"bisect_pgd": 1.1}  # size / optimum on linear victims, where it is not 1.02
+RATIOS: dict[str, float] = {"ddn": 1.1, "bisect_pgd": 1.1}  # size / optimum on linear victims, where it is not 1.02
 
 
 def quick(name: str, **more: Any) -> Any:

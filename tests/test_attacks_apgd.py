@@ -23,6 +23,7 @@ from brittle.core.goal import Classify
 from brittle.core.losses import LOSSES, SLOPES
 from brittle.core.oracle import Access, Ledger, Oracle
 from brittle.core.problem import Problem
+from brittle.core.query import query
 from brittle.core.streams import Streams
 from brittle.core.trial import Trial, attempt
 from brittle.kernels.ascent import largest_signs
@@ -56,37 +57,39 @@ def test_checkpoints_are_the_paper_s() -> None:
     assert sorted(checkpoints(1000))[:4] == [220, 410, 570, 700]
 
 
+def _ask(point: Tensor) -> tuple[float, Tensor]:
+    """Margin and gradient of one sample."""
+    asked = point.clone().requires_grad_()
+    outputs = _waves(asked[None])[0]
+    loss = outputs[1:].max() - outputs[0]
+    return float(loss.detach()), torch.autograd.grad(loss, asked)[0]
+
+
+def _project(x: Tensor, point: Tensor, norm: str, eps: float) -> Tensor:
+    delta, low, high = ((value - x).flatten().numpy() for value in (point, torch.zeros_like(x), torch.ones_like(x)))
+    return x + torch.from_numpy(nearest(delta, low, high, eps, norm)).view(x.shape)
+
+
 def _slow(x: Tensor, start: Tensor, norm: str, eps: float, steps: int) -> Tensor:
     """Algorithm 1 of the paper on one sample, with a list of all losses; the point of the highest loss, which is the margin."""
-
-    def ask(point: Tensor) -> tuple[float, Tensor]:
-        asked = point.clone().requires_grad_()
-        outputs = _waves(asked[None])[0]
-        loss = outputs[1:].max() - outputs[0]
-        return float(loss.detach()), torch.autograd.grad(loss, asked)[0]
-
-    def project(point: Tensor) -> Tensor:
-        delta, low, high = ((value - x).flatten().numpy() for value in (point, torch.zeros_like(x), torch.ones_like(x)))
-        return x + torch.from_numpy(nearest(delta, low, high, eps, norm)).view(x.shape)
-
     wanted, eta = sorted(checkpoints(steps)), 2 * eps
-    points, (loss, grad) = [start], ask(start)
+    points, (loss, grad) = [start], _ask(start)
     losses, top = [loss], (loss, start, grad)
     halved, best_then, last = True, loss, 0
     for k in range(steps):
         here = points[-1]
         direction = grad.sign() if norm == "linf" else grad / grad.norm()
-        ahead = project(here + eta * direction)
+        ahead = _project(x, here + eta * direction, norm, eps)
         if k:
-            ahead = project(here + 0.75 * (ahead - here) + 0.25 * (here - points[-2]))
+            ahead = _project(x, here + 0.75 * (ahead - here) + 0.25 * (here - points[-2]), norm, eps)
         points.append(ahead)
-        loss, grad = ask(ahead)
+        loss, grad = _ask(ahead)
         losses.append(loss)
         top = max(top, (loss, ahead, grad), key=lambda entry: entry[0])
         if k + 1 in wanted:
             rose = sum(losses[i + 1] > losses[i] for i in range(last, k + 1))
-            halved, best_then = rose < 0.75 * (k + 1 - last) or (not halved and best_then == top[0]), top[0]
-            last = k + 1
+            halved = rose < 0.75 * (k + 1 - last) or (not halved and best_then == top[0])
+            best_then, last = top[0], k + 1
             if halved:
                 eta, (losses[-1], points[-1], grad) = eta / 2, top
     return top[1]
@@ -95,10 +98,78 @@ def _slow(x: Tensor, start: Tensor, norm: str, eps: float, steps: int) -> Tensor
 @pytest.mark.parametrize(("norm", "eps"), [("linf", 0.15), ("l2", 0.5)])
 def test_apgd_is_the_algorithm_of_the_paper(norm: str, eps: float) -> None:
     starts = THREATS[norm](eps).around(X, 0.0, 1.0).random(Streams.seeded(5, HERE))
-    for steps in (7, 40):
+    for steps in (7, 18, 40):
         trial = _try(APGD(steps=steps, loss="margin"), _waves, THREATS[norm](eps), starts=starts)
-        wanted = torch.stack([_slow(x, start, norm, eps, steps) for x, start in zip(X, starts, strict=True)])
+        wanted = torch.stack([_slow(*pair, norm, eps, steps) for pair in zip(X, starts, strict=True)])
         torch.testing.assert_close(trial.x_adv, wanted, rtol=0, atol=1e-5 if norm == "l2" else 1e-12)
+
+
+def test_a_loss_that_rises_but_stays_below_the_best_sends_the_walk_back() -> None:
+    """The second condition alone: every step rises, the best is the start. It cannot hold at the first checkpoint, 22, but at 41."""
+    asked: list[Tensor] = []
+
+    def rising(x: Tensor) -> Tensor:
+        asked.append(x.detach().clone())
+        height = 1e-3 * x.flatten(1).sum(1) + (0.01 * len(asked) - 9 if len(asked) > 1 else -5)
+        return torch.stack([torch.zeros_like(height), height], 1)
+
+    x = torch.full((1, 5), 0.5)
+    _try(APGD(loss="margin"), rising, brittle.linf(0.2), x=x, starts=x)
+    assert all(torch.allclose(point, x + 0.2) for point in asked[1:42])
+    assert not torch.allclose(asked[42], x + 0.2)
+
+
+def _slow_l1(x: Tensor, start: Tensor, eps: float, steps: int) -> Tensor:
+    """Algorithm 1 of the L1 paper on one sample, in balls of 3, 2 and 1 eps; the point of the highest loss in the last."""
+    first = -(-3 * steps // 10)
+    for reach, moves in ((3, first - 1), (2, first - 1), (1, steps - 2 * first)):
+        radius = reach * eps
+        here = _project(x, start, "l1", radius)
+        loss, grad = _ask(here)
+        top, eta = (loss, here, grad), radius
+        changed = int(((here - x).abs() > 1e-9).sum())
+        count = changed / 1.5
+        for _ in range(moves):
+            order = grad.abs().flatten().argsort(descending=True)
+            direction = torch.zeros(x.numel(), dtype=x.dtype)
+            chosen = order[: max(int(count), 1)]
+            direction[chosen] = grad.flatten()[chosen].sign() / len(chosen)
+            here = _project(x, here + eta * direction.view(x.shape), "l1", radius)
+            loss, grad = _ask(here)
+            top = max(top, (loss, here, grad), key=lambda entry: entry[0])
+            now = int(((top[1] - x).abs() > 1e-9).sum())
+            if now < 0.95 * changed:
+                eta, here, grad = radius, top[1], top[2]
+            else:
+                eta = max(eta / 1.5, radius / 10)
+            changed, count = now, now / 1.5
+        start = top[1]
+    return start
+
+
+def test_sparse_apgd_is_the_algorithm_of_the_paper() -> None:
+    starts = X + torch.randn(7, *SHAPE, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    for steps in (10, 24):  # below 50 steps a checkpoint follows each
+        trial = _try(SparseAPGD(steps=steps, loss="margin"), _waves, brittle.l1(0.7), starts=starts)
+        wanted = torch.stack([_slow_l1(x, start, 0.7, steps) for x, start in zip(X, starts, strict=True)])
+        torch.testing.assert_close(trial.x_adv, wanted, rtol=0, atol=1e-6)
+
+
+def test_answers_are_means_over_the_draws() -> None:
+    calls: list[int] = []
+
+    def fickle(x: Tensor) -> Tensor:
+        calls.append(1)
+        rise = x.flatten(1).sum(1) * len(calls)
+        return torch.stack([torch.zeros_like(rise), rise], 1)
+
+    goal, region = Classify(HERE * 0), brittle.linf(0.1).around(X, 0.0, 1.0)
+    door = Oracle(brittle.as_victim(fickle), Ledger.empty(7, X.device), Access.GRADIENT)
+    answer = query(Problem(region, goal, door, Streams.seeded(0, HERE)), X, "margin", 3)
+    total = X.flatten(1).sum(1)
+    for value in (answer.margin, answer.loss):
+        torch.testing.assert_close(value, 2 * total)
+    torch.testing.assert_close(answer.grad, torch.full_like(X, 2.0))
 
 
 def test_halving_the_step_reaches_a_peak_that_fixed_steps_jump_over() -> None:

@@ -161,6 +161,7 @@ def test_the_squares_halve_as_the_paper_says() -> None:
     ):
         assert attack._share(taken) == 0.8 / 2**halved
     assert Square(queries=5000, share=0.8)._share(6) == 0.4
+    assert Square(queries=100, share=0.8)._share(2) == 0.8
 
 
 def test_square_in_l2_uses_the_whole_radius_even_beside_the_box() -> None:
@@ -334,7 +335,7 @@ def test_bad_values_are_refused() -> None:
         ("nes", "pairs=0"),
         ("nes", "momentum=1"),
         ("nes", "spread=0"),
-        ("bandits", "rate=0"),
+        ("bandits", "exploration=0"),
     ):
         with pytest.raises(brittle.InputError, match=option.split("=")[0]):
             brittle.parse_attack(f"{attack}:{option}")

@@ -123,4 +123,4 @@ def test_reports_and_stores_start_without_torch() -> None:
 def test_every_public_name_is_there() -> None:
     for name in brittle.__all__:
         assert getattr(brittle, name) is not None
-    assert set(brittle.__all__) == set(brittle._HOME_OF) | {"InputError"}
+    assert set(brittle.__all__) == set(brittle._HOME_OF) | set(brittle._ATTACKS) | {"InputError"}

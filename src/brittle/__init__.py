@@ -14,93 +14,337 @@ from typing import TYPE_CHECKING, Any
 from .errors import InputError
 
 if TYPE_CHECKING:
-    from .app.attack import Outcome, attack
-    from .app.evaluate import Report, evaluate
+    from .app.attack import (
+        Outcome,
+        attack,
+    )
+    from .app.evaluate import (
+        Report,
+        evaluate,
+    )
+    from .app.fool import fool
+    from .app.universal import universal
     from .attacks import (
+        Bisect,
+        ByNorm,
+        Cascade,
+        EachTarget,
+        FarStarts,
         GradientAscent,
         Noise,
+        OutputDiversified,
+        Replay,
         Restarts,
+        StartFrom,
+        Widening,
+        parse_attack,
+    )
+    from .attacks.combine import replay
+    from .attacks.combine.bisect import bisect_pgd
+    from .attacks.decision.boundary import Boundary as boundary
+    from .attacks.decision.cgba import CGBA as cgba
+    from .attacks.decision.geoda import GeoDA as geoda
+    from .attacks.decision.hop_skip_jump import (
+        HopSkipJump as hop_skip_jump,
+    )
+    from .attacks.decision.hop_skip_jump import (
+        qeba,
+    )
+    from .attacks.decision.rays import RayS as rays
+    from .attacks.decision.sign_opt import SignOPT as sign_opt
+    from .attacks.decision.surfree import SurFree as surfree
+    from .attacks.fixed.constraint_relaxation import ConstraintRelaxation as cr
+    from .attacks.fixed.input_optimisation import InputOptimisation as input_optimisation
+    from .attacks.fixed.pgd0 import PGD0 as pgd0
+    from .attacks.fixed.recipes import (
+        apgd,
+        apgdt,
+        eotpgd,
         fgsm,
         gaussian_noise,
         ifgsm,
         mifgsm,
+        mtpgd,
         nifgsm,
-        parse_attack,
+        odi_pgd,
         pgd,
+        pgd_cd,
+        pma,
         repeated_fgsm,
+        stadv,
         uniform_noise,
     )
+    from .attacks.fixed.slide import SLIDE as slide
+    from .attacks.minimal import minimal
+    from .attacks.minimum.brendel_bethge import BrendelBethge as brendel_bethge
+    from .attacks.minimum.ddn import DDN as ddn
+    from .attacks.minimum.deepfool import DeepFool as deepfool
+    from .attacks.minimum.ead import EAD as ead
+    from .attacks.minimum.fab import FAB as fab
+    from .attacks.minimum.jsma import JSMA as jsma
+    from .attacks.minimum.lbfgs import LBFGS as lbfgs
+    from .attacks.minimum.primal_dual import (
+        PDGD as pdgd,
+    )
+    from .attacks.minimum.primal_dual import (
+        PDPGD as pdpgd,
+    )
+    from .attacks.minimum.recipes import fabt
+    from .attacks.minimum.sigma_zero import SigmaZero as sigma_zero
+    from .attacks.minimum.superdeepfool import SuperDeepFool as superdeepfool
+    from .attacks.minimum.vfga import VFGA as vfga
+    from .attacks.score.grid import GridSearch as grid_search
+    from .attacks.score.one_pixel import OnePixel as one_pixel
+    from .attacks.score.patch_rs import (
+        FrameRS as frame_rs,
+    )
+    from .attacks.score.patch_rs import (
+        PatchRS as patch_rs,
+    )
+    from .attacks.score.recipes import (
+        bandits,
+        finite_differences,
+        nes,
+        spsa,
+    )
+    from .attacks.score.sign_hunter import SignHunter as sign_hunter
+    from .attacks.score.simba import SimBA as simba
+    from .attacks.score.sparse_rs import SparseRS as sparse_rs
+    from .attacks.score.square import Square as square
     from .core.losses import register_loss
     from .core.oracle import Access
-    from .core.problem import Attack, Problem
-    from .core.victim import Victim, as_victim
-    from .threats import Mask, box, l0, l1, l2, linf, parse_threat
+    from .core.problem import (
+        Attack,
+        Problem,
+    )
+    from .core.victim import (
+        Victim,
+        as_victim,
+    )
+    from .threats import (
+        Mask,
+        box,
+        flow,
+        l0,
+        l1,
+        l2,
+        linf,
+        parse_threat,
+        spatial,
+    )
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "app.attack": ("Outcome", "attack"),
-    "app.evaluate": ("Report", "evaluate"),
+    "app.attack": (
+        "Outcome",
+        "attack",
+    ),
+    "app.evaluate": (
+        "Report",
+        "evaluate",
+    ),
+    "app.fool": ("fool",),
+    "app.universal": ("universal",),
     "attacks": (
+        "Bisect",
+        "ByNorm",
+        "Cascade",
+        "EachTarget",
+        "FarStarts",
         "GradientAscent",
         "Noise",
+        "OutputDiversified",
+        "Replay",
         "Restarts",
-        "fgsm",
-        "gaussian_noise",
-        "ifgsm",
-        "mifgsm",
-        "nifgsm",
+        "StartFrom",
+        "Widening",
         "parse_attack",
-        "pgd",
-        "repeated_fgsm",
-        "uniform_noise",
     ),
     "core.losses": ("register_loss",),
     "core.oracle": ("Access",),
-    "core.problem": ("Attack", "Problem"),
-    "core.victim": ("Victim", "as_victim"),
-    "threats": ("Mask", "box", "l0", "l1", "l2", "linf", "parse_threat"),
+    "core.problem": (
+        "Attack",
+        "Problem",
+    ),
+    "core.victim": (
+        "Victim",
+        "as_victim",
+    ),
+    "threats": (
+        "Mask",
+        "box",
+        "flow",
+        "l0",
+        "l1",
+        "l2",
+        "linf",
+        "parse_threat",
+        "spatial",
+    ),
 }
+_ATTACKS = (  # the registry's names, each its recipe
+    "apgd",
+    "apgdt",
+    "bandits",
+    "bisect_pgd",
+    "boundary",
+    "brendel_bethge",
+    "cgba",
+    "cr",
+    "ddn",
+    "deepfool",
+    "ead",
+    "eotpgd",
+    "fab",
+    "fabt",
+    "fgsm",
+    "finite_differences",
+    "frame_rs",
+    "gaussian_noise",
+    "geoda",
+    "grid_search",
+    "hop_skip_jump",
+    "ifgsm",
+    "input_optimisation",
+    "jsma",
+    "lbfgs",
+    "mifgsm",
+    "minimal",
+    "mtpgd",
+    "nes",
+    "nifgsm",
+    "odi_pgd",
+    "one_pixel",
+    "patch_rs",
+    "pdgd",
+    "pdpgd",
+    "pgd",
+    "pgd0",
+    "pgd_cd",
+    "pma",
+    "qeba",
+    "rays",
+    "repeated_fgsm",
+    "replay",
+    "sigma_zero",
+    "sign_hunter",
+    "sign_opt",
+    "simba",
+    "slide",
+    "sparse_rs",
+    "spsa",
+    "square",
+    "stadv",
+    "superdeepfool",
+    "surfree",
+    "uniform_noise",
+    "vfga",
+)
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Access",
     "Attack",
+    "Bisect",
+    "ByNorm",
+    "Cascade",
+    "EachTarget",
+    "FarStarts",
     "GradientAscent",
     "InputError",
     "Mask",
     "Noise",
     "Outcome",
+    "OutputDiversified",
     "Problem",
+    "Replay",
     "Report",
     "Restarts",
+    "StartFrom",
     "Victim",
+    "Widening",
+    "apgd",
+    "apgdt",
     "as_victim",
     "attack",
+    "bandits",
+    "bisect_pgd",
+    "boundary",
     "box",
+    "brendel_bethge",
+    "cgba",
+    "cr",
+    "ddn",
+    "deepfool",
+    "ead",
+    "eotpgd",
     "evaluate",
+    "fab",
+    "fabt",
     "fgsm",
+    "finite_differences",
+    "flow",
+    "fool",
+    "frame_rs",
     "gaussian_noise",
+    "geoda",
+    "grid_search",
+    "hop_skip_jump",
     "ifgsm",
+    "input_optimisation",
+    "jsma",
     "l0",
     "l1",
     "l2",
+    "lbfgs",
     "linf",
     "mifgsm",
+    "minimal",
+    "mtpgd",
+    "nes",
     "nifgsm",
+    "odi_pgd",
+    "one_pixel",
     "parse_attack",
     "parse_threat",
+    "patch_rs",
+    "pdgd",
+    "pdpgd",
     "pgd",
+    "pgd0",
+    "pgd_cd",
+    "pma",
+    "qeba",
+    "rays",
     "register_loss",
     "repeated_fgsm",
+    "replay",
+    "sigma_zero",
+    "sign_hunter",
+    "sign_opt",
+    "simba",
+    "slide",
+    "sparse_rs",
+    "spatial",
+    "spsa",
+    "square",
+    "stadv",
+    "superdeepfool",
+    "surfree",
     "uniform_noise",
+    "universal",
+    "vfga",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME_OF:
+    if name in _ATTACKS:
+        value = import_module(".attacks", __name__).ATTACKS[name].recipe
+    elif name in _HOME_OF:
+        value = getattr(import_module(f".{_HOME_OF[name]}", __name__), name)
+    else:
         raise AttributeError(f"module 'brittle' has no attribute {name!r}")
-    value = getattr(import_module(f".{_HOME_OF[name]}", __name__), name)
     globals()[name] = value
     return value
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..attacks import fgsm
+from ..attacks.fixed.recipes import fgsm
 from ..data.open import open_data
 from ..errors import unknown
 from ..threats import linf

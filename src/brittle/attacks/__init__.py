@@ -1,25 +1,34 @@
-"""Attacks: values that turn a problem into proposed inputs."""
+"""Attacks: values that turn a problem into proposed points. `ATTACKS` has those with a name; the others are made of attacks."""
 
+from .combine.bisect import Bisect
+from .combine.by_norm import ByNorm
+from .combine.cascade import Cascade
+from .combine.each_target import EachTarget
+from .combine.far_starts import FarStarts
+from .combine.output_diversified import OutputDiversified
+from .combine.replay import Replay
 from .combine.restarts import Restarts
+from .combine.start_from import StartFrom
+from .combine.widening import Widening
 from .entry import Entry
 from .fixed.gradient_ascent import GradientAscent
 from .fixed.noise import Noise
-from .fixed.recipes import fgsm, gaussian_noise, ifgsm, mifgsm, nifgsm, pgd, repeated_fgsm, uniform_noise
 from .registry import ATTACKS, parse_attack
 
 __all__ = [
     "ATTACKS",
+    "Bisect",
+    "ByNorm",
+    "Cascade",
+    "EachTarget",
     "Entry",
+    "FarStarts",
     "GradientAscent",
     "Noise",
+    "OutputDiversified",
+    "Replay",
     "Restarts",
-    "fgsm",
-    "gaussian_noise",
-    "ifgsm",
-    "mifgsm",
-    "nifgsm",
+    "StartFrom",
+    "Widening",
     "parse_attack",
-    "pgd",
-    "repeated_fgsm",
-    "uniform_noise",
 ]

@@ -8,55 +8,49 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
-from .directions import directions
 from .asker import Asker, narrowed
 from .boundary import noise_input
+from .directions import directions
 from .problem import NormBall
 
 _FORK = 0x57B1  # looks draw from streams of their own
 _NEARER = 0.95  # a look asks about a point by this much nearer than the best
+_WAVES = (8.0, 1.0, 4.0, 2.0)  # how much lower than all the frequencies of the waves are, in turn
 _COARSE = 16  # how many times less exact the boundary is looked for in a look
 
 
-def check_options(queries: int, probe: float, **counts: int) -> None:
+def check_options(queries: int, share: float, name: str = "probe", **counts: int) -> None:
     """InputError where one of the options that these attacks share is out of range."""
     if queries < 3:
         raise InputError(f"queries={queries} is too few for x, a start and the answer; give 3 or more, as a rule 1000")
-    if not 0 < probe < 1:
-        raise InputError(f"probe={probe:g} is no share of a length; give one between 0 and 1, such as 0.01")
-    for name, value in counts.items():
+    if not 0 < share < 1:
+        raise InputError(f"{name}={share:g} is no share of a length; give one between 0 and 1, such as 0.01")
+    for count, value in counts.items():
         if value < 1:
-            raise InputError(f"{name}={value} would ask nothing; give 1 or more")
+            raise InputError(f"{count}={value} would ask nothing; give 1 or more")
 
 
 def nearest_start(asker: Asker, draws: int, looks: int, tolerance: float) -> tuple[Asker, Tensor]:
     """The samples for which a start was found, as an asker, and their points (B', *S) on the boundary.
 
     x, the problem's starts and up to `draws` random inputs are asked about until one wins, and from there the way back. Without starts of
-    the problem's, `looks` more random inputs, each brought a little nearer to x than the best so far: one that still wins is a better
-    start. 1 forward a look, and the way back for each that wins, of which there are about log(looks).
+    the problem's, `looks` more: random inputs and random waves in turn, each as near to x as 0.95 of the best so far, so that one which
+    wins is a better start. 1 forward a look, and the way back for each that wins, of which there are about log(looks).
     """
     found = asker.begin(draws)
     asker = asker.select((found & asker.open).nonzero().squeeze(1))
-    if asker.problem.starts is not None or not looks:
-        return asker, back(asker, asker.point, tolerance, asker.open)
-    import os
-    if os.environ.get("NEARER"):
-        from .directions import directions
-from .asker import nearer
-        nearer(asker, looks)
+    if asker.problem.starts is not None or not looks or not asker.count:
         return asker, back(asker, asker.point, tolerance, asker.open)
     ball, streams = asker.ball, asker.problem.streams.fork(_FORK)
     point = back(asker, asker.point, tolerance * _COARSE, asker.open)
     for look in range(looks):
         size = _NEARER * ball.norm.size(point - ball.x)
-        if look % 2 and os.environ.get("MIX"):
-            ahead = directions(streams, tuple(ball.x.shape[1:]), 1, "dct", (8., 1., 4., 2.)[look // 2 % 4])[:, 0].to(point.dtype)
-            near = torch.clamp(ball.ascend(ball.x, ahead, size), ball.lower, ball.upper)
+        if look % 2:
+            wave = directions(streams, tuple(point.shape[1:]), 1, "dct", _WAVES[look // 2 % len(_WAVES)])[:, 0]
+            near = torch.clamp(ball.ascend(ball.x, wave.to(point.dtype), size), ball.lower, ball.upper)
         else:
             far = noise_input(ball, streams, look // 2)
-            share = size / ball.norm.size(far - ball.x).clamp_min(1e-30)
-            near = along(ball, far, share.clamp_max(1))
+            near = along(ball, far, (size / ball.norm.size(far - ball.x).clamp_min(1e-30)).clamp_max(1))
         here = asker.wins(near, asker.open)
         if bool(here.any()):
             point = torch.where(_wide(here, point), back(asker, near, tolerance * _COARSE, here), point)

@@ -1,13 +1,10 @@
-"""What attacks that see only the predicted class share: a point that wins, the way from it to the boundary, and many questions at once."""
+"""What attacks that see only the predicted class ask: whether points win, many at once, and a first point that does."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from .oracle import Ledger
 from .problem import NormBall, Problem
 from .streams import Streams
 
@@ -15,23 +12,6 @@ _WHO = "an attack that sees only the predicted class"
 _TOGETHER = 256  # rows sent to the victim at a time where one sample asks many questions
 _COARSE = (0, 4, 2)  # blocks a side of the random inputs, in turn; 0: every feature for itself
 _FORK = 0x57A7  # random inputs come from streams of their own, so that how many are needed moves no other draw
-
-
-@dataclass(frozen=True, eq=False)
-class Allowance:
-    """How many more forwards each sample may be charged: `queries` from the moment it is made, read off the ledger."""
-
-    ledger: Ledger
-    last: Tensor  # (rows of the ledger,) int64
-
-    @classmethod
-    def of(cls, problem: Problem, queries: int) -> Allowance:
-        return cls(problem.door.ledger, problem.door.ledger.forwards + queries)
-
-    def left(self, problem: Problem) -> Tensor:
-        """(B',) int64 for the problem's rows, never below zero where the attack kept to it."""
-        left = self.last - self.ledger.forwards
-        return left if problem.door.rows is None else left[problem.door.rows]
 
 
 def won(problem: Problem, point: Tensor) -> Tensor:
@@ -59,6 +39,8 @@ def won_together(problem: Problem, points: Tensor, wanted: Tensor | None = None)
     if wanted is not None:
         chosen = wanted.flatten().nonzero().squeeze(1)
         owner, asked = owner[chosen], asked[chosen]
+        if not len(chosen):
+            return torch.zeros_like(wanted)
     answered = []
     for rows, part in zip(torch.split(owner, _TOGETHER), torch.split(asked, _TOGETHER), strict=True):
         answered.append(problem.goal.select(rows).margin(problem.door.select(rows)(part)) > 0)
@@ -87,38 +69,6 @@ def adversarial_start(problem: Problem, draws: int = 100) -> tuple[Tensor, Tenso
             break
         _try(problem, noise_input(region, streams, draw), point, found)
     return point, found
-
-
-def bisected(problem: Problem, inside: Tensor, outside: Tensor, rounds: int | Tensor) -> Tensor:
-    """The last winning point (B, *S) of a bisection between `inside`, taken not to win, and `outside`, known to win.
-
-    On the segment between them; where the ball is a box (Linf), on the path of `outside` clipped to ever smaller boxes around `inside`.
-    Each round halves the way and is 1 forward; `rounds` may be one number or one a sample (B,), whose neighbours do not wait for it.
-    """
-    region = problem.ball(_WHO)
-    wide = (-1, *(1,) * (inside.ndim - 1))
-    reach = region.norm.size(outside - inside) if region.norm.nearest is None else None
-
-    def path(share: Tensor, rows: Tensor | slice) -> Tensor:
-        if reach is None:
-            return torch.lerp(inside[rows], outside[rows], share.view(wide))
-        centre, radius = inside[rows], (share * reach[rows]).view(wide)
-        clipped = torch.clamp(outside[rows], centre - radius, centre + radius)
-        return torch.where((share < 1).view(wide), clipped, outside[rows])
-
-    low, high = inside.new_zeros(len(inside)), inside.new_ones(len(inside))
-    each = None if isinstance(rounds, int) else rounds
-    for taken in range(rounds if isinstance(rounds, int) else int(rounds.max()) if len(rounds) else 0):
-        rows: Tensor | slice = slice(None)
-        part = problem
-        if each is not None and not bool((each > taken).all()):
-            rows = (each > taken).nonzero().squeeze(1)
-            part = problem.select(rows)
-        middle = (low[rows] + high[rows]) / 2
-        here = won(part, path(middle, rows))
-        high[rows] = torch.where(here, middle, high[rows])
-        low[rows] = torch.where(here, low[rows], middle)
-    return path(high, slice(None))
 
 
 def _try(problem: Problem, points: Tensor, point: Tensor, found: Tensor) -> None:

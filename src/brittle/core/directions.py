@@ -48,7 +48,8 @@ def widened(reduction: float, shape: tuple[int, ...], asked: int) -> float:
     Fewer probes than dimensions say little of each, so few dimensions serve better; more of them say all there is to say about a small
     subspace, whose best point is not the best.
     """
-    return max(1.0, min(reduction, (math.prod(shape) / max(2 * asked, 1)) ** (1 / min(len(shape), 2))))
+    dimensions = math.prod(shape) / max(2 * asked, 1)
+    return max(1.0, min(reduction, math.pow(dimensions, 1 / min(len(shape), 2))))
 
 
 def bundle(features: int) -> int:

@@ -13,7 +13,9 @@ from .norms import Norm
 from .problem import NormBall, Problem
 
 
-def nearest_plane(problem: Problem, point: Tensor, norm: Norm, classes: int | None = None) -> tuple[Tensor, Tensor, Tensor]:
+def nearest_plane(
+    problem: Problem, point: Tensor, norm: Norm, classes: int | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
     """Outputs (B, C) at the point, and of the nearest linearised boundary its value (B,), positive where crossed, and its normal (B, *S).
 
     The victim's boundary towards a class is linearised as value + <normal, delta> = 0, and |value| / size(normal) is its distance, the size
@@ -54,7 +56,9 @@ def move_onto(region: NormBall, point: Tensor, normal: Tensor, gap: Tensor) -> T
     return plane(normal.flatten(1), gap, low, high).view_as(point)
 
 
-def crossing(region: NormBall, point: Tensor, outputs: Tensor, value: Tensor, normal: Tensor, overshoot: float) -> Tensor:
+def crossing(
+    region: NormBall, point: Tensor, outputs: Tensor, value: Tensor, normal: Tensor, overshoot: float
+) -> Tensor:
     """DeepFool's next point (B, *S): beyond the plane by `overshoot` of the way, and no less than rounding needs; kept inside the box.
 
     In L2 and Linf the step is taken as if there were no box, and clipped; in L1, where it lies in few features, it is taken by those that
@@ -62,7 +66,9 @@ def crossing(region: NormBall, point: Tensor, outputs: Tensor, value: Tensor, no
     """
     dual = region.norm.dual
     assert dual is not None
-    gap = (outputs.abs().amax(1).mul_(1e-6) - value).clamp_min_(0)  # the authors' code adds 1e-4, whatever the outputs are
+    gap = (outputs.abs().amax(1).mul_(1e-6) - value).clamp_min_(
+        0
+    )  # the authors' code adds 1e-4, whatever the outputs are
     step = gap.mul_(1 + overshoot).div_(dual(normal).clamp_min_(torch.finfo(normal.dtype).tiny))
     step = step.clamp_max_(region.norm.rounding(normal[0].numel()) * (region.upper - region.lower).amax())
     there = region.ascend(point, normal, step)

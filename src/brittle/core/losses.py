@@ -113,7 +113,7 @@ def logit(outputs: Outputs, goal: Classify) -> PerSample:
 
 @register_loss("probability_margin")
 def probability_margin(outputs: Outputs, goal: Classify) -> PerSample:
-    """The margin of the softmax probabilities. PMA, Xu et al., CVPR 2025, arXiv:2411.15210."""
+    """The margin of the softmax probabilities. PMA, Xie et al., CVPR 2025, arXiv:2411.15210."""
     return steered_margin(outputs.softmax(1), goal)
 
 

@@ -17,8 +17,9 @@ from .record import Record
 from .streams import Streams
 from .victim import Victim
 
-
-ROUNDING = 64  # units in the last place of the largest output: by so much do a network's outputs differ from batch to batch
+ROUNDING = (
+    64  # units in the last place of the largest output: by so much do a network's outputs differ from batch to batch
+)
 
 
 @dataclass(frozen=True, eq=False)

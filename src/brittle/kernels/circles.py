@@ -19,7 +19,8 @@ def across(direction: Batch, along: Batch) -> Batch:
 
 def unit(direction: Batch) -> Batch:
     """Of length 1, or zero."""
-    return direction / direction.norm(dim=1, keepdim=True).clamp_min(1e-30)
+    length: Tensor = direction.norm(dim=1, keepdim=True).clamp_min(1e-30)
+    return direction / length
 
 
 def on_circle(along: Batch, sideways: Batch, distance: PerSample, angle: PerSample) -> Batch:

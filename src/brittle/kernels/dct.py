@@ -1,4 +1,4 @@
-"""The discrete cosine transform (orthonormal, type II) over the last two dimensions, or over the only one: a product with small matrices."""
+"""The discrete cosine transform (orthonormal, type II) over the last two dimensions, or the only one: a product with small matrices."""
 
 from __future__ import annotations
 

@@ -38,7 +38,11 @@ def l1(w: Batch, gap: PerSample, low: Batch, high: Batch) -> Batch:
     slope, gap, room, sign = _unsigned(w, gap, low, high)
     slope.mul_(room > 0)  # these could not move
     delta = torch.zeros_like(slope)
-    enough = _fill_steepest(delta, slope, gap, room, _FEW) if w.shape[1] > 4 * _FEW else torch.zeros_like(gap, dtype=torch.bool)
+    enough = (
+        _fill_steepest(delta, slope, gap, room, _FEW)
+        if w.shape[1] > 4 * _FEW
+        else torch.zeros_like(gap, dtype=torch.bool)
+    )
     rest = (~enough).nonzero().squeeze(1)
     if len(rest):
         part = torch.zeros_like(slope[rest])
@@ -49,10 +53,14 @@ def l1(w: Batch, gap: PerSample, low: Batch, high: Batch) -> Batch:
 
 def _fill_steepest(delta: Tensor, slope: Tensor, gap: Tensor, room: Tensor, count: int) -> Tensor:
     """Write into delta the move that closes the gap with the `count` steepest features; whether they are enough (B,) bool."""
-    steep, order = slope.topk(count, dim=1) if count < slope.shape[1] else slope.sort(dim=1, descending=True, stable=True)
+    steep, order = (
+        slope.topk(count, dim=1) if count < slope.shape[1] else slope.sort(dim=1, descending=True, stable=True)
+    )
     space = room.gather(1, order)
     gain = steep * space
-    missing = gap.double()[:, None] - gain.cumsum(1, dtype=torch.float64) + gain  # before each feature; float64: it cancels
+    missing = (
+        gap.double()[:, None] - gain.cumsum(1, dtype=torch.float64) + gain
+    )  # before each feature; float64: it cancels
     move = missing.to(space.dtype).div_(steep.clamp_min_(torch.finfo(space.dtype).tiny)).clamp_min_(0)
     delta.scatter_(1, order, torch.minimum(move, space, out=move))
     return missing[:, -1] <= gain[:, -1]
@@ -83,8 +91,8 @@ def _filled(slope: Tensor, rate: Tensor | None, gap: Tensor, room: Tensor) -> Te
         torch.mul(rate, t[:, None], out=move) if rate is not None else move.copy_(t[:, None])
         still = torch.mul(torch.lt(move, room, out=free), each, out=free).sum(1).clamp_min_(1e-30)
         torch.minimum(move, room, out=move)
-        rise = gap.sub(torch.mul(slope, move, out=free).sum(1)).div_(still)
+        rise = gap.sub(torch.mul(slope, move, out=free).sum(1)).div_(still).masked_fill_(~reached, 0)
         if bool((rise <= 1e-7 * t).all()):
             break
-        t = rise.clamp_min_(0).mul_(reached).add_(t)
+        t = rise.clamp_min_(0).add_(t)
     return move

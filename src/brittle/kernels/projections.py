@@ -28,7 +28,7 @@ def l2(delta: Batch, low: Batch, high: Batch, radius: PerSample, rounds: int = 3
     delta = torch.clamp(delta, -1e15, 1e15)  # whose squares do not overflow
     size, room = delta.abs(), inside.abs_()
     square, kept, free = size.square(), torch.empty_like(size), torch.empty_like(size)
-    reach = torch.gt(room, 0, out=free).mul_(square).sum(1).sqrt()  # what stands at its limit stays there, whatever s is
+    reach = torch.gt(room, 0, out=free).mul_(square).sum(1).sqrt()  # what stands at its limit stays there
     s = torch.where(whole, 1.0, radius / reach.clamp_min(1e-30)).clamp_max(1.0)
     for _ in range(rounds):
         torch.mul(size, s[:, None], out=kept)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from ..entry import Entry
+from .boundary import Boundary
 from .cgba import CGBA
 from .geoda import GeoDA
 from .hop_skip_jump import HopSkipJump, qeba
 from .rays import RayS
+from .sign_opt import SignOPT
 from .surfree import SurFree
 
 ATTACKS: dict[str, Entry] = {
+    "boundary": Entry(Boundary, "Brendel 2018, arXiv:1712.04248", "at most queries x F", norms="l2"),
     "geoda": Entry(GeoDA, "Rahmati 2020, arXiv:2003.06468", "at most queries x F", norms="linf l2 l1"),
     "hop_skip_jump": Entry(HopSkipJump, "Chen 2020, arXiv:1904.02144", "at most queries x F", norms="linf l2"),
     "qeba": Entry(qeba, "Li 2020, arXiv:2005.14137", "at most queries x F", norms="linf l2"),
     "cgba": Entry(CGBA, "Reza 2023, arXiv:2308.03163", "at most queries x F", norms="l2"),
     "rays": Entry(RayS, "Chen 2020, arXiv:2006.12792", "at most queries x F", norms="linf box"),
+    "sign_opt": Entry(SignOPT, "Cheng 2020, arXiv:1909.10773", "at most queries x F", norms="linf box l2"),
     "surfree": Entry(SurFree, "Maho 2021, arXiv:2011.12807", "at most queries x F", norms="l2"),
 }

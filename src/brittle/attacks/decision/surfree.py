@@ -9,7 +9,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ...core.asker import Asker, Path, half_circle, narrowed, nearer, segment
+from ...core.approach import nearest_start
+from ...core.asker import Asker, Path, half_circle, narrowed
 from ...core.oracle import Access
 from ...core.problem import Problem
 from ...core.streams import Streams
@@ -32,7 +33,7 @@ class SurFree:
     shrinks where it does not. Deviations: orthogonal to the last 20 directions rather than 100, the angle grows and shrinks by 5 % rather
     than 2 %, and the last angle is looked for to a third of itself rather than to 1 % of the distance (each is nearer at equal queries);
     the sides are not compared once one has won; waves that x has not are drawn weakly, or a plain image would have no directions; the
-    nearest of `tries` random directions more is the start. L2. Begins at `starts`, if given. Cost: at most `queries` forwards.
+    nearest of `looks` random directions more is the start. L2. Begins at `starts`, if given. Cost: at most `queries` forwards.
     """
 
     queries: int = 10_000
@@ -41,7 +42,7 @@ class SurFree:
     memory: int = 20  # directions that the next is orthogonal to
     frequencies: float = 0.5
     precision: float = 0.3  # of the angle, as a part of itself
-    tries: int = 32
+    looks: int = 32
     stop: bool = False  # leave inside the radius, if that is finite
 
     access: ClassVar[Access] = Access.LABELS
@@ -53,17 +54,17 @@ class SurFree:
             raise InputError(f"queries={self.queries} cannot look at a start; give 3 or more")
         if not 0 < self.angle < 90:
             raise InputError(f"angle={self.angle:g} does not lie on the half circle; give degrees between 0 and 90")
-        if self.memory < 0 or self.tries < 0:
-            raise InputError(f"memory={self.memory}, tries={self.tries}: a number of directions is not negative")
+        if self.memory < 0 or self.looks < 0:
+            raise InputError(f"memory={self.memory}, looks={self.looks}: a number of directions is not negative")
         for name in ("rho", "frequencies", "precision"):
             if not 0 < getattr(self, name) <= 1:
-                raise InputError(f"{name}={getattr(self, name):g} is no part of a whole; give more than 0, 1 at the most")
+                raise InputError(
+                    f"{name}={getattr(self, name):g} is no part of a whole; give more than 0, 1 at the most"
+                )
 
     def __call__(self, problem: Problem) -> Tensor:  # (B, *S)
-        whole = asker = Asker.of(problem, problem.ball("SurFree", "l2"), self.queries, self.stop)
-        asker = asker.select((asker.begin(draws=100) & asker.open).nonzero().squeeze(1))
-        nearer(asker, self.tries)
-        point = _straight(asker, asker.point)
+        whole = Asker.of(problem, problem.ball("SurFree", "l2"), self.queries, self.stop)
+        asker, point = nearest_start(whole, 100, min(self.looks, self.queries // 20), 0.01)
         waves, angle = self._waves(asker.ball.x), torch.full_like(asker.enough, math.radians(self.angle))
         features = math.prod(problem.x.shape[1:])
         past = point.new_zeros(asker.count, min(self.memory, max(features - 2, 0)), features)
@@ -119,9 +120,3 @@ def _direction(streams: Streams, waves: Tensor) -> Tensor:
     shape = tuple(waves.shape[1:])
     factor = streams.uniform(shape).mul_(3).floor_().sub_(1).to(waves.dtype)
     return idct(factor.mul_(waves), shape[-2:]).flatten(1)
-
-
-def _straight(asker: Asker, point: Tensor) -> Tensor:
-    """The boundary between x and the winning point, to a hundredth of the way."""
-    path, one = segment(asker.ball, point), torch.ones_like(asker.enough)
-    return path(narrowed(asker, path, one, torch.zeros_like(one), one * 0.01, asker.open))

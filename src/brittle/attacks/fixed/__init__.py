@@ -13,7 +13,7 @@ ATTACKS: dict[str, Entry] = {
     "fgsm": Entry(recipes.fgsm, "Goodfellow 2015, arXiv:1412.6572", "F + B"),
     "ifgsm": Entry(recipes.ifgsm, "Kurakin 2017, arXiv:1607.02533", "steps x (F + B)"),
     "repeated_fgsm": Entry(recipes.repeated_fgsm, "Kurakin 2017, arXiv:1611.01236", "at most steps x (F + B)"),
-    "pgd": Entry(recipes.pgd, "Madry 2018, arXiv:1706.06083", "at most restarts x (steps x draws x (F + B) + F)"),
+    "pgd": Entry(recipes.pgd, "Madry 2018, arXiv:1706.06083", "at most restarts x (steps x draws x (F + B) + 2 x F)"),
     "eotpgd": Entry(
         recipes.eotpgd, "Athalye 2018, arXiv:1707.07397", "at most restarts x (steps x draws x (F + B) + 2 x F)"
     ),
@@ -26,6 +26,11 @@ ATTACKS: dict[str, Entry] = {
         recipes.apgdt,
         "Croce 2020, arXiv:2003.01690",
         "at most targets x restarts x (steps x draws x (F + B) + (draws + 2) x F) + F",
+    ),
+    "pma": Entry(
+        recipes.pma,
+        "Xie 2025, arXiv:2411.15210",
+        "at most restarts x (steps x draws x (F + B) + (draws + 1) x F)",
     ),
     "mtpgd": Entry(
         recipes.mtpgd,

@@ -43,7 +43,9 @@ class APGD:
     Croce and Hein, ICML 2020, arXiv:2003.01690, algorithm 1, with its parameters: momentum 0.75, checkpoints of section 3.2, rho 0.75.
     Deviations: a sample that is won leaves, and of one that is not the point of the highest goal margin is returned rather than of the
     highest loss; projections onto ball and box are exact; the start is uniform in the ball, where the authors' code goes to its surface.
-    The loss of a victim that answers at random is a mean over `draws`, where the authors' code takes the last draw's.
+    Where the authors' code and the paper disagree it is the paper's: checkpoints rounded up, condition 1 strict, and after a restart the
+    loss of the best point counts as the one before. The loss of a victim that answers at random is a mean over `draws`, where that code
+    takes the last draw's.
     Works in any region that can step and project; under l1 use SparseAPGD.
     Cost: at most steps x draws x (F + B) + draws x F.
     """
@@ -90,7 +92,7 @@ class APGD:
         return found.point
 
     def _check(self, walk: _Walk, window: int) -> None:
-        """Conditions 1 and 2 of section 3.2: the loss rose too seldom; neither step nor best loss have changed since the last checkpoint."""
+        """Conditions 1 and 2 of section 3.2: the loss rose too seldom; neither step nor best loss has changed since the last one."""
         stuck = ~walk.halved & (walk.best_then >= walk.best_loss)
         walk.halved = (walk.rises < self.rho * window) | stuck
         walk.step = torch.where(walk.halved, walk.step / 2, walk.step)

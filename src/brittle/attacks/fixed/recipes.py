@@ -119,6 +119,14 @@ def apgdt(steps: int = 100, targets: int = 9, restarts: int = 1, loss: str = "dl
     return each_target(apgd(steps, restarts, loss, draws), targets)
 
 
+def pma(steps: int = 100, restarts: int = 1, draws: int = 1) -> Attack:
+    """Probability margin attack: the margin between the softmax probabilities, ascended as by APGD.
+
+    Xie et al., CVPR 2025, arXiv:2411.15210. Deviation: APGD's steps in place of the paper's own schedule. Cost: that of apgd.
+    """
+    return apgd(steps, restarts, "probability_margin", draws)
+
+
 def mtpgd(
     steps: int = 40, targets: int = 9, restarts: int = 1, step_size: float | None = None, loss: str = "margin"
 ) -> Attack:

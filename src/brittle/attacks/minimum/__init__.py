@@ -5,9 +5,12 @@ from __future__ import annotations
 from ..entry import Entry
 from . import recipes
 from .brendel_bethge import BrendelBethge
+from .ddn import DDN
 from .deepfool import DeepFool
+from .ead import EAD
 from .fab import FAB
 from .jsma import JSMA
+from .lbfgs import LBFGS
 from .primal_dual import PDGD, PDPGD
 from .sigma_zero import SigmaZero
 from .superdeepfool import SuperDeepFool
@@ -16,6 +19,7 @@ from .vfga import VFGA
 _BOUNDARY = "linf l2 l1 box"
 
 ATTACKS: dict[str, Entry] = {
+    "ddn": Entry(DDN, "Rony 2019, arXiv:1811.09600", "at most steps x (F + B) + (1 + search) x F", norms="l2"),
     "deepfool": Entry(
         DeepFool,
         "Moosavi-Dezfooli 2016, arXiv:1511.04599",
@@ -50,5 +54,12 @@ ATTACKS: dict[str, Entry] = {
         norms="linf l2 l1 l0",
     ),
     "vfga": Entry(VFGA, "Hajri 2022, arXiv:2011.12423", "at most steps x ((1 + 2 x draws) x F + B)", norms="l0"),
+    "ead": Entry(EAD, "Chen 2018, arXiv:1709.04114", "at most (rounds x steps + 1) x (F + B) + search x F", norms="l1"),
+    "lbfgs": Entry(
+        LBFGS,
+        "Szegedy 2014, arXiv:1312.6199",
+        "at most (rounds x steps + 1) x F + (rounds x steps + candidates) x B + search x F",
+        norms="l2",
+    ),
     "jsma": Entry(JSMA, "Papernot 2016, arXiv:1511.07528", "at most steps x (F + 2 x B) + F", norms="l0"),
 }

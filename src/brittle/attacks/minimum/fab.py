@@ -102,4 +102,3 @@ class FAB:
             direct.mul_(1 + self.overshoot).add_(x)
             point = torch.clamp(onto.lerp_(direct, weight), region.lower, region.upper, out=onto)
         seen(problem.oracle(point))
-

@@ -10,7 +10,9 @@ import torch
 from torch import Tensor
 
 from ...core.incumbent import Incumbent
+from ...core.linearise import crossing, nearest_plane
 from ...core.losses import find_slope
+from ...core.norms import NORMS
 from ...core.oracle import Access
 from ...core.problem import NormBall, Problem
 from ...core.shrink import shrunk
@@ -22,7 +24,7 @@ DECAY, DUAL_STEP, DUAL_DECAY = 0.01, 0.1, 0.1  # the primal step falls exponenti
 SMOOTHING, LEAST = 0.9, 1e-6  # of the price's moving average; the least ratio of the two prices
 REACH = 0.1  # first step of the second phase, as a share of the largest change of the best point
 FLOOR = 20  # the metric of the proximal step spans no more than this factor
-CAP = 1.0
+PACE = 50
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,13 +38,14 @@ class PDGD:
     Deviations: the margin is measured in units of its slope at x, so that neither the scale of the logits nor of the inputs matters (on
     a plain ResNet-20 the sizes fall to a tenth); the second phase's steps are a share of the best perturbation, not of the input range;
     starts at x, not at random around it, unless the gradient there is zero; the best point is pulled in along its way at the end.
-    Cost: 1 forward and 1 backward a step and at x, and `search` forwards at the end. A sample that is won untouched is asked once. Norm: l2.
+    Cost: 1 forward and 1 backward a step and at x, and `search` forwards at the end; 1 for a sample won untouched. Norm: l2.
     """
 
     steps: int = 500
     step_size: float = 0.1  # share of the input range
     ratio: float = 0.01  # first price of size against that of failing; the paper's C_0
     finetune: float = 0.25  # share of the steps in the second phase
+    candidates: int = 3  # classes looked at for the first step, the likeliest first
     search: int = 6  # forwards of the last line search
 
     access: ClassVar[Access] = Access.GRADIENT
@@ -66,13 +69,14 @@ class PDPGD:
     Deviations: those of PDGD; the proximal step is solved exactly, where the paper's code makes up to 5 inner steps, and entries of the
     metric below a 20th of the largest are raised to it, which is about what stopping after a few inner steps does: with the true
     metric, features whose gradient is small at first are never tried (L1 sizes triple on a robust network).
-    Cost: 1 forward and 1 backward a step and at x, and `search` forwards at the end. A sample that is won untouched is asked once. Norms: all.
+    Cost: 1 forward and 1 backward a step and at x, and `search` forwards at the end; 1 for a sample won untouched. Norms: all.
     """
 
     steps: int = 500
     step_size: float = 0.1  # share of the input range
     ratio: float = 0.01  # first price of size against that of failing; the paper's C_0
     finetune: float = 0.25  # share of the steps in the second phase
+    candidates: int = 3  # classes looked at for the first step, the likeliest first
     search: int = 6  # forwards of the last line search
 
     access: ClassVar[Access] = Access.GRADIENT
@@ -101,53 +105,44 @@ def _check(attack: PDGD | PDPGD) -> None:
 def _play(attack: PDGD | PDPGD, whole: Problem, norms: tuple[str, ...], proximal: bool) -> Tensor:
     """Both phases and the line search, on the samples that are not won untouched."""
     name = type(attack).__name__.lower()
-    x, slope = whole.ball(name, *norms).origin, find_slope("margin")
-    asked = x.detach().requires_grad_()
-    with torch.enable_grad():
-        outputs = whole.oracle(asked)
-    (grad,) = torch.autograd.grad(outputs, asked, slope(outputs.detach(), whole.goal))
-    clean = whole.goal.margin(outputs.detach())
+    x = whole.ball(name, *norms).origin
+    norm = whole.ball(name).norm
+    straight = norm if norm.dual is not None else NORMS["l1"]
+    outputs, value, normal = nearest_plane(whole, x, straight, attack.candidates)
+    clean = whole.goal.margin(outputs)
     rows = (~(clean > 0)).nonzero().squeeze(1)
     answer = x.clone()
     if not len(rows):
         return answer
     problem, clean = whole.select(rows), clean[rows]
     region = problem.ball(name)
-    scale = (region.norm.dual or sizes.linf)(_finite(grad[rows], region.free))
-    first = _first_step(attack, region, -clean / scale)
-    point, dead = _begin(problem, region, scale == 0, first)
-    game = _Game(problem, region, proximal, torch.where(dead, 1.0, scale / 2), Incumbent.at(region.origin), clean)
+    normal = _finite(normal[rows], region.free)
+    assert straight.dual is not None
+    slope = straight.dual(normal)
+    first = attack.step_size * (region.upper - region.lower).flatten(1).amax(1).expand(len(rows))
+    point = region.origin.clone()
+    if problem.starts is not None:
+        point = torch.clamp(problem.starts.to(point.dtype), region.lower, region.upper)
+    elif norm is straight:
+        point = _finite(crossing(region, point, outputs[rows], value[rows], normal, 0.0) - point, None).add_(point)
+    dead = slope == 0
+    if bool(dead.any()):
+        noise = problem.streams.normal(tuple(point.shape[1:])).to(point.dtype)
+        away = torch.clamp(point + noise * _wide(first, point), region.lower, region.upper)
+        point = torch.where(_wide(dead, point), away, point)
+    scale = torch.where(dead, 1.0, slope / 2)
+    game = _Game(problem, region, proximal, scale, Incumbent.at(region.origin), clean.clone())
     fine = round(attack.steps * attack.finetune)
     log_ratio = torch.full_like(scale, -math.log(attack.ratio))
-    pace = max(DUAL_STEP, 50 / attack.steps)
+    pace = max(DUAL_STEP, PACE / attack.steps)
     at_best = game.play(point, log_ratio, first, pace, attack.steps - fine)
     if fine:
         found, largest = game.best.found, sizes.linf(game.best.point - region.x)
         start = torch.where(_wide(found, point), game.best.point, point)
-        step = torch.where(found, REACH * largest, attack.step_size * (region.upper - region.lower).amax())
+        step = torch.where(found, REACH * largest, first)
         game.play(start, at_best, step, pace / 10, fine)
     answer[rows] = shrunk(problem, game.best.point, game.margin, clean, attack.search)
     return answer
-
-
-def _first_step(attack: PDGD | PDPGD, region: NormBall, distance: Tensor) -> Tensor:
-    """(B,) Of each feature: a share of the input range, but all together in L2 and Linf no more than REACH0 times the way to the boundary as
-    the gradient at x has it."""
-    span = (region.upper - region.lower).flatten(1).amax(1)
-    unit = max(region.norm.rounding(region.x[0].numel()), 1.0) if region.norm.name in ("l2", "linf") else 1.0
-    longest = torch.where(distance > 0, CAP * distance / unit, torch.inf)
-    return torch.minimum(longest.nan_to_num(nan=torch.inf, posinf=torch.inf), attack.step_size * span)
-
-
-def _begin(problem: Problem, region: NormBall, dead: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
-    """The point (B, *S) to start from, which is not x where the gradient at x is zero, and where that is so (B,)."""
-    point = region.origin.clone()
-    if problem.starts is not None:
-        point = torch.clamp(problem.starts.to(point.dtype), region.lower, region.upper)
-    if bool(dead.any()):
-        noise = problem.streams.normal(tuple(point.shape[1:])).to(point.dtype)
-        point = torch.where(_wide(dead, point), point + noise * _wide(step, point), point)
-    return torch.clamp(point, region.lower, region.upper), dead
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,8 +5,11 @@ from __future__ import annotations
 from ..entry import Entry
 from . import recipes
 from .grid import GridSearch
+from .one_pixel import OnePixel
+from .patch_rs import FrameRS, PatchRS
 from .sign_hunter import SignHunter
 from .simba import SimBA
+from .sparse_rs import SparseRS
 from .square import Square
 
 _COST, _BALLS = "at most queries x F", "linf l2 l1 box"
@@ -20,4 +23,8 @@ ATTACKS: dict[str, Entry] = {
     "spsa": Entry(recipes.spsa, "Uesato 2018, arXiv:1802.05666", _COST, _BALLS),
     "finite_differences": Entry(recipes.finite_differences, "Chen 2017, arXiv:1708.03999", _COST, _BALLS),
     "bandits": Entry(recipes.bandits, "Ilyas 2019, arXiv:1807.07978", _COST, _BALLS),
+    "sparse_rs": Entry(SparseRS, "Croce 2022, arXiv:2006.12834", _COST, "l0"),
+    "patch_rs": Entry(PatchRS, "Croce 2022, arXiv:2006.12834", _COST, "linf box"),
+    "frame_rs": Entry(FrameRS, "Croce 2022, arXiv:2006.12834", _COST, "linf box"),
+    "one_pixel": Entry(OnePixel, "Su 2019, arXiv:1710.08864", _COST, "l0"),
 }

@@ -31,7 +31,7 @@ class EstimatedAscent:
     queries: int = 10_000
     step_size: float | None = None  # input units; None: `reach` radii
     reach: float = 0.2
-    spread: float = 0.2
+    spread: float = 0.3
     momentum: float = 0.0
     loss: str = "margin"
 

@@ -92,36 +92,37 @@ class Sampled:
 class Bandits:
     """A prior that lasts from step to step, on a coarser grid than the image, moved by each pair of probes around it.
 
-    Ilyas et al., ICLR 2019, arXiv:1807.07978, algorithms 2 and 3: time prior and data prior. Deviation: the prior is kept at unit length,
-    and the difference counts by its sign, because the paper's rates hang on the scale of the loss.
+    Ilyas et al., ICLR 2019, arXiv:1807.07978, algorithms 2 and 3: time and data prior. Deviation: the prior is the sum of all that was
+    learned, as their gradient step in L2 has it, in Linf too, where they take an exponentiated one; and the exploration is in lengths
+    of the prior, so that no rate hangs on the scale of the loss.
     """
 
-    exploration: float = 1.0  # length of the noise around the prior, whose length is 1 (paper: delta)
-    rate: float = 0.1  # how far a pair moves the prior (paper: eta)
-    side: int | None = None  # of the prior's grid; None: a quarter of the image's, at least 16
+    exploration: float = 1.0  # length of the noise around the prior, in lengths of the prior (paper: delta)
+    side: int | None = None  # of the prior's grid; None: a quarter of the image's, at least 7
 
     pairs: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
-        for name in ("exploration", "rate", "side"):
+        for name in ("exploration", "side"):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise InputError(f"{name}={value:g} is not a size; give more than zero")
 
     def begin(self, x: Tensor) -> Tensor:
-        channels, *size = planes(x)
-        return x.new_zeros(len(x), channels, *(min(side, self.side or max(math.ceil(side / 4), 16)) for side in size))
+        channels, *sides = planes(x)
+        return x.new_zeros(len(x), channels, *(min(side, self.side or max(math.ceil(side / 4), 7)) for side in sides))
 
     def draw(self, belief: Tensor, streams: Streams) -> Tensor:
         shape = tuple(belief.shape[1:])
         return streams.normal(shape).to(belief.dtype).div_(math.sqrt(math.prod(shape)))
 
     def probes(self, belief: Tensor, noise: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        return tuple(self.gradient(torch.add(belief, noise, alpha=a), x) for a in (self.exploration, -self.exploration))  # type: ignore[return-value]
+        prior = belief / _wide(belief.flatten(1).norm(dim=1).clamp_min(torch.finfo(belief.dtype).tiny), belief)
+        above, below = (torch.add(prior, noise, alpha=sign * self.exploration) for sign in (1, -1))
+        return self.gradient(above, x), self.gradient(below, x)
 
     def learn(self, belief: Tensor, noise: Tensor, difference: Tensor) -> Tensor:
-        belief = torch.addcmul(belief, noise, _wide(difference.sign() * self.rate, noise))
-        return belief / _wide(belief.flatten(1).norm(dim=1).clamp_min(1e-12), belief)
+        return belief.addcmul_(noise, _wide(difference, noise))
 
     def gradient(self, belief: Tensor, x: Tensor) -> Tensor:
         _, height, width = planes(x)

@@ -10,7 +10,7 @@ def nes(
     queries: int = 10_000,
     pairs: int = 10,
     step_size: float | None = None,
-    spread: float = 0.2,
+    spread: float = 0.3,
     momentum: float = 0.5,
     loss: str = "margin",
 ) -> EstimatedAscent:
@@ -29,7 +29,7 @@ def spsa(
     queries: int = 10_000,
     pairs: int = 10,
     step_size: float | None = None,
-    spread: float = 0.2,
+    spread: float = 0.3,
     momentum: float = 0.5,
     loss: str = "margin",
 ) -> EstimatedAscent:
@@ -48,7 +48,7 @@ def finite_differences(
     queries: int = 10_000,
     pairs: int = 1,
     step_size: float | None = None,
-    spread: float = 0.2,
+    spread: float = 0.3,
     momentum: float = 0.5,
     loss: str = "margin",
 ) -> EstimatedAscent:
@@ -67,11 +67,10 @@ def bandits(
     queries: int = 10_000,
     side: int | None = None,
     step_size: float | None = None,
-    spread: float = 0.2,
+    spread: float = 0.3,
     exploration: float = 1.0,
-    rate: float = 0.1,
     loss: str = "margin",
 ) -> EstimatedAscent:
     """A prior over gradients that lasts, on a coarse grid. Ilyas et al., ICLR 2019, arXiv:1807.07978, algorithms 2 and 3."""
-    prior = Bandits(exploration=exploration, rate=rate, side=side)
+    prior = Bandits(exploration=exploration, side=side)
     return EstimatedAscent(gradient=prior, queries=queries, step_size=step_size, spread=spread, loss=loss)

@@ -17,19 +17,11 @@ from ...core.streams import Streams
 from ...errors import InputError
 from ...kernels.squares import Shape, bumps, places, planes, sides
 
-HALVINGS = (
-    10,
-    50,
-    200,
-    500,
-    1000,
-    2000,
-    4000,
-    6000,
-    8000,
-)  # of 10,000 queries; after each the squares are half as large
+# of 10,000 queries: after each the squares are half as large
+HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
 POWERS = {"l2": (2, 2), "l1": (1, 4)}  # what is summed up to the size, and how steep the bumps are
 BEYOND = 6  # radii to the first bumps of L1, before they are projected: what AutoAttack's are at eps=12 in CIFAR-10
+SPAN = 2500  # queries that the halvings span at least
 TOGETHER = 16  # queries whose random numbers are drawn at a time
 
 
@@ -42,14 +34,15 @@ class Square:
     section 4 (algorithm 3 with steeper bumps, projected exactly). Begins with vertical stripes, in L2 and L1 with 5 x 5 bumps.
 
     Deviations: the best of `draws` beginnings, not one; in L2 the radius is met after clipping to the box, not before; the schedule of the
-    halvings always spans the queries; each sample has squares of its own; windows of images that are not square have the share of
-    the pixels that a square would have. As in the authors' first code, a square that would change nothing gets other signs instead.
+    halvings spans the queries, as in AutoAttack, but no fewer than 2500, or the squares would be small too soon; each sample has squares
+    of its own; windows of images that are not square have the share of the pixels that a square would have. As in the authors' first
+    code, a square that would change nothing gets other signs instead.
 
     Cost: at most `queries` forwards.
     """
 
     queries: int = 5000
-    share: float = 0.8  # of the pixels, in the first squares (paper: p)
+    share: float = 0.3  # of the pixels, in the first squares (paper: p)
     draws: int = 4
     loss: str = "margin"
 
@@ -89,7 +82,7 @@ class Square:
 
     def _share(self, taken: int) -> float:
         """Of the pixels, after so many squares."""
-        return self.share * 0.5 ** sum(taken * 10_000 // self.queries > halving for halving in HALVINGS)
+        return self.share * 0.5 ** sum(taken * 10_000 // max(self.queries, SPAN) > halving for halving in HALVINGS)
 
 
 def _stripes(ball: NormBall, shape: Shape, streams: Streams) -> Tensor:
