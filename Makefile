@@ -9,7 +9,7 @@ demo: .venv/installed.stamp
 	$(BIN)/brittle demo
 
 test: .venv/test.stamp
-	$(BIN)/python -m pytest --cov=brittle --cov-report=term:skip-covered
+	$(BIN)/python -m pytest -n 2 --cov=brittle --cov-report=term:skip-covered
 
 check: .venv/test.stamp  ## format, lint, types, layers, fast tests: under two minutes
 	$(BIN)/ruff format --check src tests benchmarks

@@ -14,7 +14,7 @@ OPTIONS: dict[str, dict[str, Any]] = {  # where six steps, or the defaults, are 
     "eotpgd": {"steps": 6, "draws": 2},
     "apgdt": {"steps": 6, "targets": 3},
     "mtpgd": {"steps": 6, "targets": 3},
-    "brendel_bethge": {"steps": 20},
+    "brendel_bethge": {"steps": 12},
     "sparse_rs": {"queries": 60},
     "patch_rs": {"queries": 60, "side": 2},
     "frame_rs": {"queries": 60, "width": 1},
@@ -30,9 +30,20 @@ OPTIONS: dict[str, dict[str, Any]] = {  # where six steps, or the defaults, are 
         name: {"queries": 20}
         for name in ("square", "sign_hunter", "simba", "nes", "spsa", "finite_differences", "bandits")
     },
+    "rays": {"queries": 500},
+    "cgba": {"queries": 1000},
+    "surfree": {"queries": 500},
+    "sign_opt": {"queries": 600},
     "input_optimisation": {"steps": 40, "step_size": 0.05, "loss": "margin"},
 }
-RATIOS: dict[str, float] = {"ddn": 1.1, "bisect_pgd": 1.1}  # size / optimum on linear victims, where it is not 1.02
+RATIOS: dict[str, float] = {  # size / optimum on linear victims, where it is not 1.02
+    "ddn": 1.1,
+    "bisect_pgd": 1.1,
+    "rays": 1.25,
+    "cgba": 1.25,
+    "surfree": 1.25,
+    "sign_opt": 1.45,
+}
 
 
 def quick(name: str, **more: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,8 @@ from brittle.attacks.score.one_pixel import OnePixel
 from brittle.attacks.score.patch_rs import FrameRS, PatchRS
 from brittle.attacks.score.sparse_rs import SparseRS
 from brittle.core.goal import Classify
+from brittle.core.oracle import Access
+from brittle.core.problem import Problem
 from brittle.core.trial import Trial, attempt
 from brittle.core.victim import Victim
 from brittle.kernels import planes, trust_region
@@ -222,7 +225,7 @@ def test_brendel_bethge_follows_a_curved_boundary_to_its_nearest_point(norm: str
     length = float(way.norm())
     exact = {"l2": length - 1, "linf": 0.6 - 1 / math.sqrt(5), "l1": (length - 1) * math.sqrt(5)}[norm]
     trial = run(BrendelBethge(steps=60), victim, x, THREATS[norm](math.inf))
-    assert float(trial.verdict.size) == pytest.approx(exact, rel=5e-3)
+    assert float(trial.verdict.size) == pytest.approx(exact, rel=5e-4 if norm == "linf" else 2e-4)
 
 
 def test_brendel_bethge_uses_the_starts_that_it_is_given() -> None:
@@ -257,6 +260,11 @@ def test_vfga_changes_one_feature_a_step_and_none_twice() -> None:
         assert (trial.forwards[lost] == steps * 7).all()
         assert (trial.backwards <= steps).all()
         assert (trial.forwards % 7 == 0).all()
+    hopeless = brittle.as_victim(
+        lambda points: torch.stack([points.flatten(1).sum(1) + 99, points.flatten(1).sum(1)], 1)
+    )
+    trial = run(VFGA(steps=100, draws=1), hopeless, torch.full((3, 5), 0.5), brittle.l0(5))
+    assert (trial.backwards == 5 + 1).all()  # one to see that no feature is left
 
 
 @pytest.mark.parametrize("twins", [False, True])
@@ -317,7 +325,7 @@ def test_a_single_pixel_is_found_among_many(attack: Any) -> None:
 
 def test_sparse_rs_changes_whole_pixels_to_corners_or_features() -> None:
     victim, x = network((2, 5, 6)), inputs((2, 5, 6), bounds=(0.1, 0.9))
-    for pixels, eps in ((True, 7), (False, 7), (True, 1), (False, 60), (True, 60)):
+    for pixels, eps in ((True, 7), (True, 28), (False, 7), (False, 30), (True, 1), (False, 60), (True, 60)):
         trial = run(SparseRS(queries=80, pixels=pixels), victim, x, brittle.l0(eps))
         changed = trial.x_adv != x
         moved = trial.x_adv[changed]
@@ -327,6 +335,33 @@ def test_sparse_rs_changes_whole_pixels_to_corners_or_features() -> None:
             assert (changed.any(1).flatten(1).sum(1) == eps // 2).all()
         else:
             assert (changed.flatten(1).sum(1) == eps).all()
+
+
+@dataclass(frozen=True)
+class OfManySizes:
+    """The attack at a radius of 2, 4, 6, ... features, a different one for each sample, told by its first feature."""
+
+    attack: Any
+
+    access, minimises, paper = Access.SCORES, False, "none"
+
+    def __call__(self, problem: Problem) -> Tensor:
+        return self.attack(problem.within(2 * (problem.x.flatten(1)[:, 0] * 7).round() + 2))
+
+
+@pytest.mark.parametrize("attack", [SparseRS(queries=30), OnePixel(queries=30, population=5)])
+def test_neighbours_of_another_radius_change_nothing(attack: Any) -> None:
+    victim, x = network((2, 5, 6)), inputs((2, 5, 6), bounds=(0.0, 1.0))
+    x[:, 0, 0, 0] = torch.arange(7) / 7
+    goal = Classify(victim(x).argmax(1), (victim(x).argmax(1) + 1) % 4, confidence=0.999)  # nobody wins
+    whole = attempt(OfManySizes(attack), victim, brittle.l0(60), x, goal, ROWS, 0)
+    pixels = (whole.x_adv != x).any(1).flatten(1).sum(1)
+    assert (pixels <= ROWS + 1).all()
+    assert pixels.max() >= 6
+    for row in range(7):
+        one = ROWS[row : row + 1]
+        alone = attempt(OfManySizes(attack), victim, brittle.l0(60), x[one], goal.select(one), one, 0)
+        assert torch.equal(alone.x_adv, whole.x_adv[one])
 
 
 def test_a_patch_is_a_square_and_a_frame_is_the_border() -> None:

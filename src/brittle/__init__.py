@@ -76,11 +76,14 @@ if TYPE_CHECKING:
     )
     from .attacks.fixed.slide import SLIDE as slide
     from .attacks.minimal import minimal
+    from .attacks.minimum.alma import ALMA as alma
     from .attacks.minimum.brendel_bethge import BrendelBethge as brendel_bethge
+    from .attacks.minimum.carlini_wagner import CW as cw
     from .attacks.minimum.ddn import DDN as ddn
     from .attacks.minimum.deepfool import DeepFool as deepfool
     from .attacks.minimum.ead import EAD as ead
     from .attacks.minimum.fab import FAB as fab
+    from .attacks.minimum.fmn import FMN as fmn
     from .attacks.minimum.jsma import JSMA as jsma
     from .attacks.minimum.lbfgs import LBFGS as lbfgs
     from .attacks.minimum.primal_dual import (
@@ -184,6 +187,7 @@ _HOMES = {
     ),
 }
 _ATTACKS = (  # the registry's names, each its recipe
+    "alma",
     "apgd",
     "apgdt",
     "bandits",
@@ -192,6 +196,7 @@ _ATTACKS = (  # the registry's names, each its recipe
     "brendel_bethge",
     "cgba",
     "cr",
+    "cw",
     "ddn",
     "deepfool",
     "ead",
@@ -200,6 +205,7 @@ _ATTACKS = (  # the registry's names, each its recipe
     "fabt",
     "fgsm",
     "finite_differences",
+    "fmn",
     "frame_rs",
     "gaussian_noise",
     "geoda",
@@ -264,6 +270,7 @@ __all__ = [
     "StartFrom",
     "Victim",
     "Widening",
+    "alma",
     "apgd",
     "apgdt",
     "as_victim",
@@ -275,6 +282,7 @@ __all__ = [
     "brendel_bethge",
     "cgba",
     "cr",
+    "cw",
     "ddn",
     "deepfool",
     "ead",
@@ -285,6 +293,7 @@ __all__ = [
     "fgsm",
     "finite_differences",
     "flow",
+    "fmn",
     "fool",
     "frame_rs",
     "gaussian_noise",

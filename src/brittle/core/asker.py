@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -11,7 +10,6 @@ from torch import Tensor
 
 from ..kernels.circles import across, on_circle, unit
 from .boundary import adversarial_start, won, won_together
-from .directions import directions
 from .incumbent import Incumbent
 from .problem import NormBall, Problem
 
@@ -135,28 +133,7 @@ class Asker:
             self.left[rows] = torch.where(here & (size <= self.enough[rows]), 0, self.left[rows])
 
 
-def nearer(asker: Asker, tries: int) -> None:
-    """Look for a smaller start than was found, along random directions of low, of all and of middle frequencies in turn.
-
-    Each is asked about at 0.8 of the smallest size that won, and where that wins at 0.8 of it again: it is one start in a few that is
-    twice as near, and what is not costs 1 forward.
-    """
-    ball, streams = asker.ball, asker.problem.streams.fork(_NEARER)
-    for attempt in range(tries):
-        wanted = asker.open & (asker.size < math.inf)
-        if not bool(wanted.any()):
-            return
-        ahead = directions(streams, tuple(ball.x.shape[1:]), 1, "dct", _REDUCTIONS[attempt % len(_REDUCTIONS)])[:, 0]
-        ahead = ahead.to(ball.x.dtype) if ball.free is None else ahead.to(ball.x.dtype) * ball.free
-        size = torch.where(wanted, asker.size, 0)
-        while bool(wanted.any()):
-            size = _SHORTER * size
-            point = ball.norm.ascend(ball.x, ahead, size, ball.lower, ball.upper)
-            wanted = asker.wins(torch.clamp(point, ball.lower, ball.upper), wanted)
-
-
 _FIRM = 1e-4
-_NEARER, _REDUCTIONS, _SHORTER = 0x0EA2, (8.0, 1.0, 4.0, 2.0), 0.8
 
 Path = Callable[[Tensor], Tensor]  # (B,) how far along -> the points (B, *S) there
 

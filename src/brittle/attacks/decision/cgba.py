@@ -30,7 +30,8 @@ class CGBA:
     estimated among low frequencies (section 3.1). Deviations: the noise is a part of the distance, and so is how near the boundary is
     approached (the paper's are absolute); more frequencies are taken in the more has been asked, because those of a fixed reduction are a
     limit that is soon reached; the labels' mean is taken off (a point beside the boundary sees more of one); the angles asked about begin
-    with twice the last that was found; the nearest of `looks` random directions more is the start. L2. Begins at `starts`, if given. Cost: at most `queries` forwards.
+    with twice the last that was found; the nearest of `looks` random directions more is the start. L2. Begins at `starts`, if given. Cost:
+    at most `queries` forwards.
     """
 
     queries: int = 10_000

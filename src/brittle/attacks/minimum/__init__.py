@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from ..entry import Entry
 from . import recipes
+from .alma import ALMA
 from .brendel_bethge import BrendelBethge
+from .carlini_wagner import CW
 from .ddn import DDN
 from .deepfool import DeepFool
 from .ead import EAD
 from .fab import FAB
+from .fmn import FMN
 from .jsma import JSMA
 from .lbfgs import LBFGS
 from .primal_dual import PDGD, PDPGD
@@ -17,9 +20,16 @@ from .superdeepfool import SuperDeepFool
 from .vfga import VFGA
 
 _BOUNDARY = "linf l2 l1 box"
+_ALL = "linf l2 l1 l0 box"
 
 ATTACKS: dict[str, Entry] = {
     "ddn": Entry(DDN, "Rony 2019, arXiv:1811.09600", "at most steps x (F + B) + (1 + search) x F", norms="l2"),
+    "cw": Entry(
+        CW,
+        "Carlini 2017, arXiv:1608.04644",
+        "at most (rounds x steps + 2 + search) x F + (rounds x steps + candidates) x B",
+        norms="l2 linf box",
+    ),
     "deepfool": Entry(
         DeepFool,
         "Moosavi-Dezfooli 2016, arXiv:1511.04599",
@@ -44,8 +54,27 @@ ATTACKS: dict[str, Entry] = {
         "at most targets x (steps x (F + B) + (3 + search) x F) + F",
         norms=_BOUNDARY,
     ),
-    "pdgd": Entry(PDGD, "Matyasko 2021, arXiv:2106.01538", "at most (steps + 1) x (F + B) + search x F", norms="l2"),
-    "pdpgd": Entry(PDPGD, "Matyasko 2021, arXiv:2106.01538", "at most (steps + 1) x (F + B) + search x F"),
+    "fmn": Entry(
+        FMN,
+        "Pintor 2021, arXiv:2102.12827",
+        "at most steps x F + (steps - 1 + candidates) x B + (2 + search) x F",
+        norms=_ALL,
+    ),
+    "pdgd": Entry(
+        PDGD,
+        "Matyasko 2021, arXiv:2106.01538",
+        "at most (steps + 2 + search) x F + (steps + candidates) x B",
+        norms="l2",
+    ),
+    "pdpgd": Entry(
+        PDPGD, "Matyasko 2021, arXiv:2106.01538", "at most (steps + 2 + search) x F + (steps + candidates) x B"
+    ),
+    "alma": Entry(
+        ALMA,
+        "Rony 2021, arXiv:2011.11857",
+        "at most (steps + 2 + search) x F + (steps + candidates) x B",
+        norms="l2 l1",
+    ),
     "sigma_zero": Entry(SigmaZero, "Cina 2025, arXiv:2402.01879", "at most steps x F + (steps - 1) x B", norms="l0"),
     "brendel_bethge": Entry(
         BrendelBethge,
