@@ -30,6 +30,11 @@ OPTIONS: dict[str, dict[str, Any]] = {  # where six steps, or the defaults, are 
         name: {"queries": 20}
         for name in ("square", "sign_hunter", "simba", "nes", "spsa", "finite_differences", "bandits")
     },
+    "fmn": {"steps": 150},
+    "boundary": {"queries": 300},
+    "geoda": {"queries": 800},
+    "hop_skip_jump": {"queries": 800},
+    "qeba": {"queries": 800},
     "rays": {"queries": 500},
     "cgba": {"queries": 1000},
     "surfree": {"queries": 500},
@@ -39,6 +44,11 @@ OPTIONS: dict[str, dict[str, Any]] = {  # where six steps, or the defaults, are 
 RATIOS: dict[str, float] = {  # size / optimum on linear victims, where it is not 1.02
     "ddn": 1.1,
     "bisect_pgd": 1.1,
+    "boundary": 3.0,  # at so few queries
+    "fmn": 1.1,  # at so few steps
+    "geoda": 1.5,
+    "hop_skip_jump": 1.25,
+    "qeba": 1.5,
     "rays": 1.25,
     "cgba": 1.25,
     "surfree": 1.25,

@@ -140,7 +140,7 @@ def test_every_threat_can_be_evaluated(digits, threat, tmp_path: Path) -> None:
 
 BAD = {
     "eps beyond the range": ({"threat": "linf:8"}, "eps=8 exceeds the input range .* did you mean 8/255"),
-    "unknown attack": ({"attacks": ["pdg"]}, "unknown attack 'pdg'; did you mean pgd"),
+    "unknown attack": ({"attacks": ["pdg"]}, "unknown attack 'pdg'; did you mean .*pgd"),
     "unknown option": ({"attacks": ["pgd:step=3"]}, "unknown option of pgd 'step'; did you mean"),
     "no attack": ({"attacks": []}, "no attack is given"),
     "unknown goal": ({"goal": "worst"}, "goal 'worst' is not one of"),

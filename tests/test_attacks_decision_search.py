@@ -76,12 +76,13 @@ def test_they_find_the_nearest_point_of_a_sphere_from_inside(name: str, norm: st
 
 @pytest.mark.parametrize("seed", range(3))
 def test_rays_ends_at_the_best_corner_of_a_plane_and_leaves(seed: int) -> None:
-    """Every sign is the weight's, which is the optimum in Linf, and it knows when no block helps any more."""
+    """Every sign that matters is the weight's, which is the optimum in Linf, and it knows when no block helps any more."""
     model, x = linear((2, 5, 6), 2, seed=seed), inputs((2, 5, 6), seed=seed)
     trial = _run(RayS(), model.victim, x, "linf")
     labels = model.victim(x).argmax(1)
-    uphill = (model.weight[1 - labels] - model.weight[labels]).sign().view_as(x)
-    assert torch.equal((trial.x_adv - x).sign(), uphill)
+    uphill = (model.weight[1 - labels] - model.weight[labels]).view_as(x)
+    matters = uphill.abs() > 0.1 * uphill.abs().mean()
+    assert torch.equal((trial.x_adv - x).sign()[matters], uphill.sign()[matters])
     assert float((trial.verdict.size / model.distance(x, labels, "linf")).max()) < 1.005
     assert int(trial.forwards.max()) < 5000
 
@@ -178,20 +179,22 @@ def test_rays_stops_unless_told_otherwise_and_the_others_do_not() -> None:
 
 @pytest.mark.parametrize(("name", "norm"), NORMS)
 def test_a_target_that_no_random_input_hits_is_reached_from_a_start_alone(name: str, norm: str) -> None:
-    def forward(x: Tensor) -> Tensor:  # class 1 where nearly every feature is above a half
-        high = (x > 0.5).flatten(1).double().mean(1)
-        return torch.stack([torch.full_like(high, 0.99), high], 1)
+    squares = (torch.arange(5)[:, None] + torch.arange(6)) % 2 == 1
+
+    def forward(x: Tensor) -> Tensor:  # class 1 where the image is a chequerboard
+        right = ((x > 0.5) == squares).flatten(1).double().mean(1)
+        return torch.stack([torch.full_like(right, 0.99), right], 1)
 
     victim = brittle.as_victim(forward)
     x = inputs((5, 6), bounds=(0.0, 0.4))
     goal = Classify(victim(x).argmax(1), torch.ones(7, dtype=torch.int64))
-    if name != "rays":  # whose first question is the corner where every feature is high
-        lost = _run(_named(name, queries=60), victim, x, norm, goal=goal)
-        assert torch.equal(lost.x_adv, x)
-    trial = _run(_named(name, queries=60), victim, x, norm, goal=goal, starts=torch.full_like(x, 0.9))
+    lost = _run(_named(name, queries=60), victim, x, norm, goal=goal)
+    assert torch.equal(lost.x_adv, x)
+    start = torch.where(squares, 0.9, 0.1).to(x.dtype).expand_as(x)
+    trial = _run(_named(name, queries=60), victim, x, norm, goal=goal, starts=start)
     assert trial.verdict.success.all()
-    far = (0.9 - x).flatten(1)
-    assert (trial.verdict.size < (far.amax(1) if norm == "linf" else far.norm(dim=1))).all()
+    far = (start - x).flatten(1)
+    assert (trial.verdict.size < (far.abs().amax(1) if norm == "linf" else far.norm(dim=1))).all()
 
 
 # -- half circles -------------------------------------------------------------------------------------------------------------------------

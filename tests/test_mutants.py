@@ -36,14 +36,16 @@ RULES, LOSSES = "test_core_rules.py", "test_core_losses.py"
 MUTANTS = {
     "l2 projection ignores its radius": Mutant(
         "kernels/projections.py",
-        "torch.clamp(s[:, None] * delta, low, high)",
+        "torch.clamp(torch.mul(delta, s[:, None], out=kept), low, high)",
         "torch.clamp(delta, low, high)",
         PROJECTIONS,
     ),
     "l2 projection only scales and clips": Mutant(
         "kernels/projections.py", "for _ in range(rounds):", "for _ in range(0):", PROJECTIONS
     ),
-    "l1 threshold is off": Mutant("kernels/projections.py", "- short / slope", "- 0.9 * short / slope", PROJECTIONS),
+    "l1 threshold is off": Mutant(
+        "kernels/projections.py", "excess = total - radius", "excess = total - 0.9 * radius", PROJECTIONS
+    ),
     "l0 keeps one too many": Mutant(
         "kernels/projections.py", "rank < radius.floor()", "rank <= radius.floor()", PROJECTIONS
     ),
@@ -121,13 +123,13 @@ MUTANTS = {
         "attacks/fixed/gradient_ascent.py", "decay * momentum + grad", "momentum + grad", (FACTS, "momentum")
     ),
     "the stopped sample comes back clean": Mutant(
-        "attacks/fixed/gradient_ascent.py", "asked[won]", "problem.x[won]", (FACTS, "repeated_fgsm")
+        "attacks/fixed/gradient_ascent.py", "asked[done]", "problem.x[done]", (FACTS, "repeated_fgsm")
     ),
     "stop ends a sample that is not won": Mutant(
-        "attacks/fixed/gradient_ascent.py", "won = margin > 0", "won = margin > -1", (FACTS, "stopping")
+        "attacks/fixed/gradient_ascent.py", "done = margin > 0", "done = margin > -1", (FACTS, "stopping")
     ),
     "restarts draw the same numbers": Mutant(
-        "attacks/combine/restarts.py", "left.forked(run)", "left.forked(0)", (FACTS, "restarts")
+        "attacks/combine/restarts.py", "forked(run)", "forked(0)", (FACTS, "restarts")
     ),
     "restarts run what is won": Mutant(
         "attacks/combine/restarts.py", "best.score[rows] <= 0", "best.score[rows] < 9e9", (FACTS, "restarts")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -18,7 +19,7 @@ def dct(x: Batch, spatial: int = 2) -> Batch:
     return x if spatial == 1 else _basis(x.shape[-2], x.shape[-2], x.dtype, x.device) @ x
 
 
-def idct(coefficients: Batch, size: tuple[int, ...] | None = None) -> Batch:
+def idct(coefficients: Batch, size: tuple[Any, ...] | None = None) -> Batch:
     """The image whose coefficients these are; of `size` (H, W) or (N,), if given: the coefficients that are missing are zero.
 
     An orthonormal transform: noise of independent equal Gaussians stays that, or becomes such noise of low frequencies alone.

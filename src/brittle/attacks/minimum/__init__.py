@@ -20,7 +20,6 @@ from .superdeepfool import SuperDeepFool
 from .vfga import VFGA
 
 _BOUNDARY = "linf l2 l1 box"
-_ALL = "linf l2 l1 l0 box"
 
 ATTACKS: dict[str, Entry] = {
     "ddn": Entry(DDN, "Rony 2019, arXiv:1811.09600", "at most steps x (F + B) + (1 + search) x F", norms="l2"),
@@ -58,7 +57,7 @@ ATTACKS: dict[str, Entry] = {
         FMN,
         "Pintor 2021, arXiv:2102.12827",
         "at most steps x F + (steps - 1 + candidates) x B + (2 + search) x F",
-        norms=_ALL,
+        norms="linf l2 l0 box",
     ),
     "pdgd": Entry(
         PDGD,

@@ -17,11 +17,8 @@ from ...core.problem import Problem
 from ...errors import InputError
 from ...kernels import planes, trust_region
 
-DRAWS, CLIMB, NEARER = (
-    30,
-    10,
-    10,
-)  # most random inputs and most steps to find a first win, and halvings of its way from x
+DRAWS, CLIMB = 30, 10  # most random inputs, and most steps from x, to find a first win
+NEARER = 10  # halvings of its way from x
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -68,14 +68,14 @@ class FMN:
         find_loss(self.loss)
 
     def __call__(self, problem: Problem) -> Tensor:  # (B, *S)
-        region = problem.ball("fmn", "linf", "l2", "l1", "l0")
+        region = problem.ball("fmn", "linf", "l2", "l0")
         answer = region.origin.clone()
         clean = problem.goal.margin(problem.oracle(answer))
         rows = (clean <= 0).nonzero().squeeze(1)
         if not len(rows):
             return answer
         problem = problem.select(rows)
-        best, margin = self._run(problem, problem.ball("fmn"))
+        best, margin = self._run(problem, problem.ball("fmn", "linf", "l2", "l0"))
         answer[rows] = shrunk(problem, best.point, margin, clean[rows], self.search)
         return answer
 

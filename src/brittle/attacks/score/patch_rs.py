@@ -18,17 +18,8 @@ from ...core.streams import Streams
 from ...errors import InputError
 from ...kernels.squares import Shape, planes
 
-HALVINGS = (
-    10,
-    50,
-    200,
-    500,
-    1000,
-    2000,
-    4000,
-    6000,
-    8000,
-)  # of 10,000 queries; the squares' share of a patch is half as large after each
+# After so many of 10,000 queries, the share of the patch that is recoloured is halved: the authors' schedule.
+HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
 BEGIN = 200  # little squares of which the first patch is made
 STRIDE = 0.75  # of the image's side: how far a patch may wander at first
 

@@ -21,7 +21,7 @@ from ...kernels.squares import Shape, bumps, places, planes, sides
 HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
 POWERS = {"l2": (2, 2), "l1": (1, 4)}  # what is summed up to the size, and how steep the bumps are
 BEYOND = 6  # radii to the first bumps of L1, before they are projected: what AutoAttack's are at eps=12 in CIFAR-10
-SPAN = 2500  # queries that the halvings span at least
+SPAN = 1000  # queries that the halvings span at least
 TOGETHER = 16  # queries whose random numbers are drawn at a time
 
 
@@ -34,7 +34,7 @@ class Square:
     section 4 (algorithm 3 with steeper bumps, projected exactly). Begins with vertical stripes, in L2 and L1 with 5 x 5 bumps.
 
     Deviations: the best of `draws` beginnings, not one; in L2 the radius is met after clipping to the box, not before; the schedule of the
-    halvings spans the queries, as in AutoAttack, but no fewer than 2500, or the squares would be small too soon; each sample has squares
+    halvings spans the queries, as in AutoAttack, but no fewer than 1000, or the squares would be small too soon; each sample has squares
     of its own; windows of images that are not square have the share of the pixels that a square would have. As in the authors' first
     code, a square that would change nothing gets other signs instead.
 
@@ -42,7 +42,7 @@ class Square:
     """
 
     queries: int = 5000
-    share: float = 0.3  # of the pixels, in the first squares (paper: p)
+    share: float = 0.4  # of the pixels, in the first squares (paper: p)
     draws: int = 4
     loss: str = "margin"
 
