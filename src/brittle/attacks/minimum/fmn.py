@@ -28,7 +28,7 @@ _HALVINGS = 10  # of the way from x to a given start
 class FMN:
     """Normalised gradient steps, projected onto a ball whose radius follows the boundary; step size and radius factor fall as a cosine.
 
-    Pintor et al., NeurIPS 2021, arXiv:2102.12827, algorithm 1. Norms: linf, l2, l1, l0. `loss` is ascended; the paper's is `margin`.
+    Pintor et al., NeurIPS 2021, arXiv:2102.12827, algorithm 1. Norms: linf, l2, l0. `loss` is ascended; the paper's is `margin`.
 
     Deviations: begins at random beyond the boundary that is nearest when linearised, not at x, because at x it goes for the class that is
     ahead and is blind to inactive units (10 to 40 % smaller on networks trained to be robust, never larger by more than 1 %); in l2
@@ -75,7 +75,7 @@ class FMN:
         if not len(rows):
             return answer
         problem = problem.select(rows)
-        best, margin = self._run(problem, problem.ball("fmn", "linf", "l2", "l0"))
+        best, margin = self._run(problem, problem.ball("fmn"))
         answer[rows] = shrunk(problem, best.point, margin, clean[rows], self.search)
         return answer
 
