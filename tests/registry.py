@@ -30,7 +30,7 @@ OPTIONS: dict[str, dict[str, Any]] = {  # where six steps, or the defaults, are 
         name: {"queries": 20}
         for name in ("square", "sign_hunter", "simba", "nes", "spsa", "finite_differences", "bandits")
     },
-    "fmn": {"steps": 150},
+    "fmn": {"steps": 60},
     "boundary": {"queries": 300},
     "geoda": {"queries": 800},
     "hop_skip_jump": {"queries": 800},
@@ -45,7 +45,7 @@ RATIOS: dict[str, float] = {  # size / optimum on linear victims, where it is no
     "ddn": 1.1,
     "bisect_pgd": 1.1,
     "boundary": 3.0,  # at so few queries
-    "fmn": 1.1,  # at so few steps
+    "fmn": 1.25,  # at so few steps
     "geoda": 1.5,
     "hop_skip_jump": 1.25,
     "qeba": 1.5,

@@ -19,7 +19,7 @@ from ...kernels.circles import across, unit
 from ...kernels.dct import dct, idct
 
 _WIDEST = 0.95 * math.pi / 2
-_NARROWEST = 1e-4  # who has come down to this angle leaves: no step would gain more than a millionth
+_NARROWEST = 1e-3  # who has come down to this angle leaves: no step would gain more than a millionth
 _SIDE = 16  # of smaller images all frequencies are used
 _FAINTEST = 0.1  # strength of a wave that x has not
 
