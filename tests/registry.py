@@ -14,7 +14,7 @@ OPTIONS: dict[str, dict[str, Any]] = {  # where six steps, or the defaults, are 
     "eotpgd": {"steps": 6, "draws": 2},
     "apgdt": {"steps": 6, "targets": 3},
     "mtpgd": {"steps": 6, "targets": 3},
-    "brendel_bethge": {"steps": 12},
+    "brendel_bethge": {"steps": 10},
     "sparse_rs": {"queries": 60},
     "patch_rs": {"queries": 60, "side": 2},
     "frame_rs": {"queries": 60, "width": 1},
@@ -33,7 +33,7 @@ OPTIONS: dict[str, dict[str, Any]] = {  # where six steps, or the defaults, are 
     "fmn": {"steps": 60},
     "boundary": {"queries": 300},
     "geoda": {"queries": 800},
-    "hop_skip_jump": {"queries": 800},
+    "hop_skip_jump": {"queries": 1200},
     "qeba": {"queries": 800},
     "rays": {"queries": 500},
     "cgba": {"queries": 1000},
@@ -45,7 +45,6 @@ RATIOS: dict[str, float] = {  # size / optimum on linear victims, where it is no
     "ddn": 1.1,
     "bisect_pgd": 1.1,
     "boundary": 3.0,  # at so few queries
-    "fmn": 1.25,  # at so few steps
     "geoda": 1.5,
     "hop_skip_jump": 1.25,
     "qeba": 1.5,

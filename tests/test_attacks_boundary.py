@@ -21,6 +21,7 @@ from brittle.attacks.minimum.fmn import FMN
 from brittle.attacks.minimum.recipes import fabt
 from brittle.attacks.minimum.superdeepfool import SuperDeepFool
 from brittle.core.goal import Classify
+from brittle.core.hunt import Hunt
 from brittle.core.linearise import nearest_plane
 from brittle.core.oracle import Access, Ledger, Oracle
 from brittle.core.problem import Problem
@@ -141,7 +142,7 @@ def test_the_likeliest_class_is_not_always_the_nearest() -> None:
         rise = x.flatten(1)
         return torch.stack([torch.zeros(len(x), dtype=x.dtype), rise[:, 0] - 1, 10 * rise[:, 1] - 2], 1)
 
-    victim, x = brittle.as_victim(forward), torch.zeros(2, 3, dtype=torch.float64)
+    victim, x = brittle.as_victim(forward, (0.0, 5.0)), torch.zeros(2, 3, dtype=torch.float64)
     for candidates, distance in ((1, 1.0), (2, 0.2), (9, 0.2)):
         problem = pose(victim, x, "l2")
         _, value, normal = nearest_plane(problem, x, problem.region.norm, candidates)  # type: ignore[attr-defined]
@@ -194,12 +195,19 @@ def test_fab_towards_a_class_costs_one_gradient_a_step() -> None:
     assert (each.verdict.size <= alone.verdict.size * 1.01).all()
 
 
+def sleeper(x: Tensor) -> Tensor:
+    """Steep units that wake a little away from zero; from zero, where their slope is zero, descent goes another way, many times as far."""
+    rise = x[:, 0] / 4 + 20 * (x[:, 1:] - 0.02).clamp_min(0).sum(1) - 0.2
+    return torch.stack([torch.zeros_like(rise), rise], 1)
+
+
 def test_more_runs_of_fab_are_never_worse() -> None:
     """The later ones begin at random, and draw other numbers each."""
-    victim, x = network((3, 4), seed=2), inputs((3, 4), bounds=(0.0, 1.0), seed=2)
-    one, many = (run(FAB(steps=6, restarts=runs), victim, x, "l1").verdict.size for runs in (1, 5))
+    victim, x = brittle.as_victim(sleeper, (-1.0, 1.0)), torch.zeros(7, 6, dtype=torch.float64)
+    one, many = (run(FAB(steps=6, restarts=runs), victim, x).verdict.size for runs in (1, 5))
+    assert (one > 0.5).all()
     assert (many <= one).all()
-    assert (many < one).any()
+    assert (many < 0.1).any()
 
 
 def test_fmn_walks_as_the_paper_says() -> None:
@@ -222,8 +230,9 @@ def test_fmn_walks_as_the_paper_says() -> None:
                 eps = (eps if best < math.inf else size + float(-margin / grad.norm())) * (1 + gamma)
             delta = delta + alpha * grad / grad.norm()
             delta = delta * eps / delta.norm()
-        found = run(FMN(steps=steps, search=0), victim, x[row : row + 1], starts=x[row : row + 1])
-        assert float(found.verdict.size) == pytest.approx(best, rel=1e-6)
+        problem = pose(victim, x[row : row + 1], "l2").starting(x[row : row + 1])
+        found, _ = FMN(steps=steps).walk(Hunt.begin(problem, "fmn", candidates=1))
+        assert float(found.size) == pytest.approx(best, rel=1e-6)
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
@@ -235,22 +244,16 @@ def test_a_given_start_that_wins_is_brought_to_the_boundary_first(norm: str) -> 
     far = run(brittle.repeated_fgsm(steps=60), model.victim, x, norm).x_adv
     trial = run(FMN(steps=1, step_size=1e-9, search=0), model.victim, x, norm, starts=far)
     assert trial.verdict.success.all()
-    assert (trial.forwards == 1 + 10 + 2).all()
+    assert (trial.forwards == 2 + 10 + 2).all()
     size = THREATS[norm](math.inf).around(x, -10.0, 10.0).size(far)
     assert (trial.verdict.size <= distance + size / 512).all()
 
 
 def test_beginning_at_random_sees_units_that_are_inactive_at_x() -> None:
-    """A steep unit that wakes a little away from x: from x, where its slope is zero, descent goes another way, ten times as far."""
-
-    def forward(x: Tensor) -> Tensor:
-        rise = x[:, 0] / 4 + 20 * (x[:, 1:] - 0.02).clamp_min(0).sum(1) - 0.2
-        return torch.stack([torch.zeros_like(rise), rise], 1)
-
-    victim, x = brittle.as_victim(forward), torch.zeros(7, 6, dtype=torch.float64)
+    victim, x = brittle.as_victim(sleeper, (-1.0, 1.0)), torch.zeros(7, 6, dtype=torch.float64)
     blind, random = (run(FMN(noise=noise), victim, x).verdict.size for noise in (0.0, 2.0))
     assert (blind > 0.5).all()
-    assert (random < 0.1).all()
+    assert (random < 0.15).all()
 
 
 def test_the_search_at_the_end_stops_just_beyond_the_boundary() -> None:

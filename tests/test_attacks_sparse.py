@@ -196,6 +196,25 @@ def smallest_by_a_general_solver(
     return float(exact.fun) if exact.success else math.inf
 
 
+@pytest.mark.parametrize("norm", ["l2", "l1", "l0"])
+def test_the_lagrangian_is_least_where_the_kernels_say(norm: str) -> None:
+    """Against a fine grid, feature by feature."""
+    delta, normal, _, low, high, _ = trust_region_problem(4)
+    a, top = torch.tensor([0.0, 0.1, 0.3, 0.6, 0.9]).double()[:, None], delta.abs().amax(1, keepdim=True)
+    push = 0.3 * normal
+    scaled = push * (1 - a) if norm == "l2" else push
+    z, _ = getattr(trust_region, norm)(delta, scaled, a, top, low, high)
+    grid = torch.lerp(low[..., None], high[..., None], torch.linspace(0, 1, 4001, dtype=torch.float64))
+    grid = torch.cat([grid, torch.zeros_like(grid[..., :1])], dim=-1)
+
+    def lagrangian(z: Tensor) -> Tensor:
+        count = (z != 0) * top.square()[..., None] / 2
+        size = {"l2": z.square() / 2, "l1": top[..., None] * z.abs(), "l0": count}[norm]
+        return a[..., None] * size + (1 - a[..., None]) * ((z - delta[..., None]).square() / 2 - push[..., None] * z)
+
+    assert (lagrangian(z[..., None]).squeeze(-1) <= lagrangian(grid).amin(-1) + 1e-12).all()
+
+
 def test_out_of_reach_the_step_goes_straight_for_the_plane() -> None:
     delta, normal, _, low, high, radius = trust_region_problem(0)
     z, _ = trust_region.step(

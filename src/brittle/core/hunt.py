@@ -19,6 +19,7 @@ class Hunt:
     """A search for the smallest perturbation of the B' samples of a batch that are not won untouched: `rows` of it, `problem` and `region`.
 
     slope (B',): of the margin at x, in the dual norm (of L1 in L0): with it, -clean / slope is how far away a linear victim would be lost.
+    beyond (B', *S): there, the nearest point where the margin, taken as linear, is won; in L0 by as few features as that takes.
     best, margin (B',): the smallest winning point asked about, and the goal's margin there; before one is found x and `clean`.
     """
 
@@ -28,12 +29,13 @@ class Hunt:
     region: NormBall
     clean: Tensor  # (B',) the goal's margin at x
     slope: Tensor
+    beyond: Tensor
     best: Incumbent
     margin: Tensor
 
     @classmethod
     def begin(cls, problem: Problem, attack: str, *norms: str, candidates: int) -> Hunt:
-        """Ask about x and, but in L0, about the nearest point where the margin, taken as linear, is won: the answer on a linear victim.
+        """Ask about x and about the point beyond, which on a linear victim is the answer.
 
         Cost: 2 forwards, and a backward for each of the `candidates` likeliest other classes, whose boundaries are looked at.
         """
@@ -47,12 +49,20 @@ class Hunt:
         normal = finite(normal[rows], region.free)
         assert norm.dual is not None
         slope, clean = norm.dual(normal), clean[rows]
-        hunt = cls(problem.x.clone(), rows, part, region, clean, slope, Incumbent.at(region.origin), clean.clone())
-        if len(rows) and region.norm is norm:
-            there = crossing(region, region.origin, outputs[rows], value[rows], normal, 0.0)
-            there = torch.where(there.isfinite(), there, region.x)
-            margin = part.goal.margin(part.oracle(there))
-            hunt.keep(there, norm.size(there - region.x), margin)
+        if not len(rows):
+            beyond = region.origin
+        elif region.norm is norm:
+            beyond = crossing(region, region.origin, outputs[rows], value[rows], normal, 0.0)
+        else:
+            span = (region.upper - region.lower).amax()
+            beyond = region.ascend(region.origin, normal, (value[rows].abs() / (slope * span).clamp_min(1e-30)).ceil())
+            beyond = torch.clamp(beyond, region.lower, region.upper)
+        beyond = torch.where(beyond.isfinite(), beyond, region.x)
+        best, answer = Incumbent.at(region.origin), problem.x.clone()
+        hunt = cls(answer, rows, part, region, clean, slope, beyond, best, clean.clone())
+        if len(rows):
+            margin = part.goal.margin(part.oracle(beyond))
+            hunt.keep(beyond, region.norm.size(beyond - region.x), margin)
         return hunt
 
     def __len__(self) -> int:

@@ -2,7 +2,8 @@
 
 Every function takes delta (B, N), the box around the centre as low <= 0 <= high (B, N), and radius (B,), and returns the nearest
 delta' with low <= delta' <= high and ||delta'|| <= radius. Clipping after a projection onto the ball alone, as is usual, is feasible but
-not nearest; see docs/decisions/002-exact-projections.md. The Linf ball is itself a box and needs nothing here.
+not nearest; see docs/decisions/002-exact-projections.md. The Linf ball is itself a box and needs nothing here. A row that is done stays
+as it is while others go on, so that no answer depends on its neighbours.
 """
 
 from __future__ import annotations
@@ -30,15 +31,16 @@ def l2(delta: Batch, low: Batch, high: Batch, radius: PerSample, rounds: int = 3
     square, kept, free = size.square(), torch.empty_like(size), torch.empty_like(size)
     reach = torch.gt(room, 0, out=free).mul_(square).sum(1).sqrt()  # what stands at its limit stays there
     s = torch.where(whole, 1.0, radius / reach.clamp_min(1e-30)).clamp_max(1.0)
+    done = whole
     for _ in range(rounds):
         torch.mul(size, s[:, None], out=kept)
         weight = torch.le(kept, room, out=free).mul_(square).sum(1)
         length = torch.minimum(kept, room, out=kept).square_().sum(1)  # fixed + s^2 * weight
         better = (s.square() + (radius.square() - length) / weight.clamp_min(1e-30)).clamp_min(0).sqrt()
-        better = torch.where(whole, s, torch.maximum(s, better.clamp_max(1.0)))
-        done = bool((better <= s * (1 + 1e-5)).all())  # the next change would be of second order in this one
+        better = torch.where(done, s, torch.maximum(s, better.clamp_max(1.0)))
+        done = better <= s * (1 + 1e-5)  # the next change would be of second order in this one
         s = better
-        if done:
+        if bool(done.all()):
             break
     return torch.clamp(torch.mul(delta, s[:, None], out=kept), low, high)
 
@@ -60,17 +62,19 @@ def l1(delta: Batch, low: Batch, high: Batch, radius: PerSample, rounds: int = 6
     falls = torch.eq(size, room, out=moving).sum(1) - torch.eq(size, zero, out=moving).sum(
         1
     )  # minus the slope of the sum
-    t, under, over = torch.zeros_like(total), torch.zeros_like(total), size.amax(1)
+    t, under, over, done = torch.zeros_like(total), torch.zeros_like(total), size.amax(1), ~outside
     eps = 4 * torch.finfo(delta.dtype).eps
     close = 4 * eps * radius
     for _ in range(rounds):
         excess = total - radius
         under, over = torch.where(excess > 0, t, under), torch.where(excess > 0, over, t)
         newton = t + excess / falls.clamp_min(1)
-        before, t = t, torch.where((newton >= under) & (newton <= over), newton, (under + over) / 2)
+        better = torch.where((newton >= under) & (newton <= over), newton, (under + over) / 2)
+        before, t = t, torch.where(done, t, better)
         torch.sub(size, t[:, None], out=rest)
         total = torch.clamp(rest, zero, room, out=kept).sum(1)
-        if bool((~outside | ((total - radius).abs() <= close) | ((t - before).abs() <= eps * t)).all()):
+        done = ~outside | ((total - radius).abs() <= close) | ((t - before).abs() <= eps * t)
+        if bool(done.all()):
             break
         falls = torch.eq(rest, kept, out=moving).sum(1)
     scale = torch.where(outside, radius / total.clamp_min(torch.finfo(delta.dtype).tiny), 1)

@@ -35,8 +35,9 @@ def l2(delta: Batch, weight: PerSample, metric: Batch, rounds: int = 40) -> Batc
     top = metric.amax(1, keepdim=True).clamp_min(torch.finfo(delta.dtype).tiny) if metric.shape[1] else metric
     metric, weight = metric / top, weight[:, None] / top
     pull = metric * delta
-    gone = pull.norm(dim=1, keepdim=True) <= weight
-    weight = weight.clamp_min(torch.finfo(delta.dtype).tiny)
+    most = pull.norm(dim=1, keepdim=True)
+    gone = most <= weight
+    weight = weight.maximum(most * torch.finfo(delta.dtype).eps).clamp_min_(torch.finfo(delta.dtype).tiny)
     n = torch.zeros_like(weight)
     for _ in range(rounds):
         below = torch.addcmul(weight, metric, n)

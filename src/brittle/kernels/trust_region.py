@@ -32,7 +32,7 @@ LINES, ROUNDS = 5, 10  # tries at a, and at t for each; 1 or 2, and 2 to 4, as a
 
 
 def l2(delta: Batch, push: Batch, a: Column, top: Column, low: Batch, high: Batch) -> tuple[Batch, Moving]:
-    """z, and which features move with t, where push = t * normal. The size is ||z||^2 / 2."""
+    """z, and which features move with t. push = t * normal, here (1 - a) * t * normal; the size is ||z||^2 / 2."""
     pull = torch.addcmul(push, delta, 1 - a)
     z = torch.clamp(pull, low, high)
     return z, z == pull

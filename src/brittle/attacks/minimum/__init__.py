@@ -57,7 +57,6 @@ ATTACKS: dict[str, Entry] = {
         FMN,
         "Pintor 2021, arXiv:2102.12827",
         "at most steps x F + (steps - 1 + candidates) x B + (2 + search) x F",
-        norms="linf l2 l0 box",
     ),
     "pdgd": Entry(
         PDGD,

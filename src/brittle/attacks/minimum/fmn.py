@@ -9,18 +9,21 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ...core.guess import guess
+from ...core.hunt import Hunt, wide
 from ...core.incumbent import Incumbent
 from ...core.losses import find_loss
 from ...core.norms import Norm
 from ...core.oracle import Access
 from ...core.problem import NormBall, Problem
 from ...core.query import query
-from ...core.shrink import shrunk
 from ...errors import InputError
 
 _STEP_SIZE = {"l0": 1.0, "l1": 1.0, "l2": 1.0, "linf": 10.0}  # input ranges; the paper's, for Linf that of AttackBench
 
+_SHORT, _STRETCH = (
+    1e-3,
+    1e3,
+)  # clipping shortens by more than this; times this no feature is left that clipping will not stop
 _HALVINGS = 10  # of the way from x to a given start
 
 
@@ -28,11 +31,12 @@ _HALVINGS = 10  # of the way from x to a given start
 class FMN:
     """Normalised gradient steps, projected onto a ball whose radius follows the boundary; step size and radius factor fall as a cosine.
 
-    Pintor et al., NeurIPS 2021, arXiv:2102.12827, algorithm 1. Norms: linf, l2, l0. `loss` is ascended; the paper's is `margin`.
+    Pintor et al., NeurIPS 2021, arXiv:2102.12827, algorithm 1. Norms: linf, l2, l1, l0. `loss` is ascended; the paper's is `margin`.
 
     Deviations: begins at random beyond the boundary that is nearest when linearised, not at x, because at x it goes for the class that is
-    ahead and is blind to inactive units (10 to 40 % smaller on networks trained to be robust, never larger by more than 1 %); in l2
-    the point is put on the sphere, as in the authors' other implementation; a search pulls the answer back onto the boundary.
+    ahead and is blind to inactive units (10 to 40 % smaller on networks trained to be robust, never larger by more than 1 %), and the
+    nearest point of that boundary counts too; in l2 the point is put on the sphere, as in the authors' other implementation; a search
+    pulls the answer back onto the boundary.
     Cost: 1 forward and 1 backward a step, `candidates` backwards in the first; 2 forwards and `search` besides, 10 to use given starts.
     """
 
@@ -68,26 +72,20 @@ class FMN:
         find_loss(self.loss)
 
     def __call__(self, problem: Problem) -> Tensor:  # (B, *S)
-        region = problem.ball("fmn", "linf", "l2", "l0")
-        answer = region.origin.clone()
-        clean = problem.goal.margin(problem.oracle(answer))
-        rows = (clean <= 0).nonzero().squeeze(1)
-        if not len(rows):
-            return answer
-        problem = problem.select(rows)
-        best, margin = self._run(problem, problem.ball("fmn"))
-        answer[rows] = shrunk(problem, best.point, margin, clean[rows], self.search)
-        return answer
+        hunt = Hunt.begin(problem, "fmn", candidates=self.candidates)
+        if len(hunt):
+            best, margin = self.walk(hunt)
+            hunt.keep(best.point, best.size, margin)
+        return hunt.finish(self.search)
 
-    def _run(self, problem: Problem, region: NormBall) -> tuple[Incumbent, Tensor]:
-        """The smallest winning points, and their margins (B,), minus infinity where there is none."""
+    def walk(self, hunt: Hunt) -> tuple[Incumbent, Tensor]:
+        """The smallest winning points of the algorithm, and their margins (B,), minus infinity where there is none."""
+        problem, region = hunt.problem, hunt.region
         x, norm = region.x, region.norm
-        wide = (-1, *(1,) * (x.ndim - 1))
-        span = float((region.upper - region.lower).amax())
-        first = span * (_STEP_SIZE[norm.name] if self.step_size is None else self.step_size)
+        first = hunt.span * (_STEP_SIZE[norm.name] if self.step_size is None else self.step_size)
         furthest = norm.size(torch.maximum(x - region.lower, region.upper - x))
         best, margin = Incumbent.at(x), torch.full_like(furthest, -torch.inf)
-        point, taken = self._start(problem, region)
+        point, taken = self._start(hunt)
         eps = torch.full_like(furthest, math.inf)
         for step in range(taken, self.steps + 1):
             if step == self.steps:
@@ -104,13 +102,17 @@ class FMN:
             eps = _radius(norm, eps, size, here, grad, best, gamma).minimum(furthest)
             alpha = first * (self.step_size_last + (1 - self.step_size_last) * cosine)
             length = grad.flatten(1).norm(dim=1).clamp_min_(1e-30)
-            point = _onto(region, torch.addcmul(point, grad, (alpha / length).view(wide)), eps)
+            point = _onto(region, torch.addcmul(point, grad, wide(alpha / length, grad)), eps)
         return best, margin
 
-    def _start(self, problem: Problem, region: NormBall) -> tuple[Tensor, int]:
-        """The point (B, *S) to begin from, and how many steps it took."""
+    def _start(self, hunt: Hunt) -> tuple[Tensor, int]:
+        """The point (B, *S) to begin from, and how many steps were spent on it."""
+        problem, region, point = hunt.problem, hunt.region, hunt.beyond
         if problem.starts is None:
-            return guess(problem, region, self.candidates, self.noise), 1
+            if not self.noise or region.norm.plane is None:
+                return point, 1
+            around = region.within(region.norm.size(point - region.x) * self.noise)
+            return torch.clamp(point + around.random(problem.streams) - region.x, region.lower, region.upper), 1
         point = torch.clamp(problem.starts, region.lower, region.upper)
         size = region.norm.size(point - region.x)
         near, far = torch.zeros_like(size), size
@@ -126,7 +128,10 @@ def _radius(norm: Norm, eps: Tensor, size: Tensor, here: Tensor, grad: Tensor, b
 
     Algorithm 1, lines 5 to 11. In L0 a radius changes by one feature at least, and the boundary is not looked for.
     """
-    won, smallest = here > 0, best.size.to(size.dtype)
+    won = here > 0
+    smallest = best.size.to(size.dtype) * (
+        1 - 64 * torch.finfo(size.dtype).eps
+    )  # rounding must not decide which is smaller
     if norm.plane is None:
         eps = torch.where(eps.isfinite(), eps, size.clamp_min(1))
         less = torch.minimum(eps - 1, (eps * (1 - gamma)).floor()).minimum(smallest)
@@ -141,13 +146,19 @@ def _radius(norm: Norm, eps: Tensor, size: Tensor, here: Tensor, grad: Tensor, b
 def _onto(region: NormBall, point: Tensor, eps: Tensor) -> Tensor:
     """On the sphere of radius eps (B,) or, where the box is in the way, inside it. `point` may be overwritten.
 
-    L2: scaled and clipped, as in the authors' code. Others: stretched if too small, and projected onto ball and box together.
+    L2: scaled and clipped, as in the authors' code, and where clipping shortens it stretched until it is that long. Others: stretched if
+    too small, and projected onto ball and box together.
     """
-    norm, x, wide = region.norm, region.x, (-1, *(1,) * (point.ndim - 1))
+    norm, x = region.norm, region.x
     if norm.plane is None:
         return region.within(eps).project(point)
     point -= x
     scale = eps / norm.size(point).clamp_min_(1e-30)
     if norm.name == "l2":
-        return torch.clamp(point.mul_(scale.view(wide)).add_(x), region.lower, region.upper, out=point)
-    return region.within(eps).project(point.mul_(scale.clamp_min_(1).view(wide)).add_(x))
+        far = point.mul_(wide(scale, x)).add_(x)
+        point = torch.clamp(far, region.lower, region.upper)
+        short = (norm.size(point - x) < eps * (1 - _SHORT)).nonzero().squeeze(1)
+        if len(short):  # the nearest point to one far out is where the way there, clipped, leaves the ball
+            point[short] = region.within(eps).select(short).project(torch.lerp(x[short], far[short], _STRETCH))
+        return point
+    return region.within(eps).project(point.mul_(wide(scale.clamp_min_(1), x)).add_(x))
