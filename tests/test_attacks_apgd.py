@@ -19,11 +19,11 @@ from brittle.attacks.combine.output_diversified import OutputDiversified
 from brittle.attacks.fixed import recipes
 from brittle.attacks.fixed.apgd import APGD, checkpoints
 from brittle.attacks.fixed.apgd_l1 import SparseAPGD
+from brittle.attacks.parts.query import query
 from brittle.core.goal import Classify
 from brittle.core.losses import LOSSES, SLOPES
 from brittle.core.oracle import Access, Ledger, Oracle
 from brittle.core.problem import Problem
-from brittle.core.query import query
 from brittle.core.streams import Streams
 from brittle.core.trial import Trial, attempt
 from brittle.kernels.ascent import largest_signs

@@ -20,12 +20,12 @@ from brittle.attacks.minimum.fab import FAB
 from brittle.attacks.minimum.fmn import FMN
 from brittle.attacks.minimum.recipes import fabt
 from brittle.attacks.minimum.superdeepfool import SuperDeepFool
+from brittle.attacks.parts.hunt import Hunt
+from brittle.attacks.parts.linearise import nearest_plane
+from brittle.attacks.parts.shrink import shrunk
 from brittle.core.goal import Classify
-from brittle.core.hunt import Hunt
-from brittle.core.linearise import nearest_plane
 from brittle.core.oracle import Access, Ledger, Oracle
 from brittle.core.problem import Problem
-from brittle.core.shrink import shrunk
 from brittle.core.streams import Streams
 from brittle.core.trial import Trial, attempt
 from brittle.core.victim import Victim

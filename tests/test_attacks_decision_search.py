@@ -18,7 +18,7 @@ from brittle.attacks.decision.cgba import CGBA
 from brittle.attacks.decision.rays import RayS
 from brittle.attacks.decision.sign_opt import SignOPT
 from brittle.attacks.decision.surfree import SurFree
-from brittle.core.asker import half_circle
+from brittle.attacks.parts.asker import half_circle
 from brittle.core.goal import Classify
 from brittle.core.trial import Trial, attempt
 from brittle.core.victim import Victim

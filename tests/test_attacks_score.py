@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 import brittle
+from brittle.attacks.parts.furthest import furthest
 from brittle.attacks.score.estimated_ascent import EstimatedAscent
 from brittle.attacks.score.estimators import Bandits, Sampled
 from brittle.attacks.score.sign_hunter import SignHunter
 from brittle.attacks.score.simba import SimBA
 from brittle.attacks.score.square import SPAN, Square
-from brittle.core.furthest import furthest
 from brittle.core.goal import Classify
 from brittle.core.oracle import Access, Ledger, Oracle
 from brittle.core.problem import Problem

@@ -8,11 +8,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ...core.directions import directions
 from ...core.incumbent import Incumbent
 from ...core.oracle import Access
 from ...core.problem import Attack, NormBall, Problem
 from ...errors import InputError
+from ..parts.directions import directions
 from .answers import offer_answer
 
 

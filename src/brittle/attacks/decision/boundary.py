@@ -9,12 +9,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ...core.approach import check_options, nearest_start
-from ...core.asker import Asker
-from ...core.directions import bundle, check_directions, directions
 from ...core.oracle import Access
 from ...core.problem import NormBall, Problem
 from ...errors import InputError
+from ..parts.approach import check_options, nearest_start
+from ..parts.asker import Asker
+from ..parts.directions import bundle, check_directions, directions
 
 _TOLERANCE = 1e-3  # how near the boundary the walk begins, as a share of the way to x
 _TOGETHER = 16  # directions that are drawn at a time

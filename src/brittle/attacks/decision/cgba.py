@@ -9,14 +9,14 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ...core import directions as subspace
-from ...core.approach import back, check_options, nearest_start
-from ...core.asker import Asker, half_circle, narrowed, widened
-from ...core.normal import estimated_normal
 from ...core.oracle import Access
 from ...core.problem import Problem
 from ...errors import InputError
 from ...kernels.circles import unit
+from ..parts import directions as subspace
+from ..parts.approach import back, check_options, nearest_start
+from ..parts.asker import Asker, half_circle, narrowed, widened
+from ..parts.normal import estimated_normal
 
 _WIDEST = 0.95 * math.pi / 2
 

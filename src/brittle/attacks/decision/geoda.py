@@ -9,13 +9,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ...core.approach import back, check_options, nearest_start
-from ...core.asker import Asker
-from ...core.directions import check_directions, widened
-from ...core.normal import estimated_normal
 from ...core.oracle import Access
 from ...core.problem import Problem
 from ...errors import InputError
+from ..parts.approach import back, check_options, nearest_start
+from ..parts.asker import Asker
+from ..parts.directions import check_directions, widened
+from ..parts.normal import estimated_normal
 
 _PARTS = (1.0, 0.5, 0.25, 0.125)  # of the way from a point to the one along the normal
 

@@ -9,12 +9,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ...core.approach import back, check_options, nearest_start
-from ...core.asker import Asker
-from ...core.directions import check_directions, widened
-from ...core.normal import estimated_normal
 from ...core.oracle import Access
 from ...core.problem import Problem
+from ..parts.approach import back, check_options, nearest_start
+from ..parts.asker import Asker
+from ..parts.directions import check_directions, widened
+from ..parts.normal import estimated_normal
 
 _HALVINGS = 20  # of a jump, until it is given up
 

@@ -8,10 +8,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ...core.asker import Asker
 from ...core.oracle import Access
 from ...core.problem import Problem
 from ...errors import InputError
+from ..parts.asker import Asker
 
 _FINEST = 16  # how often the tolerance halves, with blocks of one feature, before a pass without gain means that there is none
 

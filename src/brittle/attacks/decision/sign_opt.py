@@ -9,12 +9,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ...core.approach import check_options, nearest_start
-from ...core.asker import Asker, Path, narrowed, segment, widened
-from ...core.normal import estimated_normal
 from ...core.oracle import Access
 from ...core.problem import Problem
 from ...errors import InputError
+from ..parts.approach import check_options, nearest_start
+from ..parts.asker import Asker, Path, narrowed, segment, widened
+from ..parts.normal import estimated_normal
 
 _TURNS = 15  # longer or shorter ones, in a step
 _GAIN = 0.005  # by how much a turn must shorten the way; half of it after every step without gain

@@ -9,14 +9,14 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ...core.approach import nearest_start
-from ...core.asker import Asker, Path, half_circle, narrowed
 from ...core.oracle import Access
 from ...core.problem import Problem
 from ...core.streams import Streams
 from ...errors import InputError
 from ...kernels.circles import across, unit
 from ...kernels.dct import dct, idct
+from ..parts.approach import nearest_start
+from ..parts.asker import Asker, Path, half_circle, narrowed
 
 _WIDEST = 0.95 * math.pi / 2
 _NARROWEST = 1e-3  # who has come down to this angle leaves: no step would gain more than a millionth

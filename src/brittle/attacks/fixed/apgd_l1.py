@@ -12,9 +12,9 @@ from ...core.incumbent import Incumbent
 from ...core.losses import find_loss
 from ...core.oracle import Access
 from ...core.problem import NormBall, Problem
-from ...core.query import query
 from ...errors import InputError
 from ...kernels.ascent import largest_signs
+from ..parts.query import query
 
 
 @dataclass(eq=False)

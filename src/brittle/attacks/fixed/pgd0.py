@@ -12,8 +12,8 @@ from ...core.incumbent import Incumbent
 from ...core.losses import find_loss
 from ...core.oracle import Access
 from ...core.problem import Problem
-from ...core.query import query
 from ...errors import InputError
+from ..parts.query import query
 
 
 @dataclass(frozen=True, kw_only=True)

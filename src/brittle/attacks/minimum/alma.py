@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from ...core.goal import Classify
-from ...core.hunt import Hunt, finite, wide
 from ...core.losses import find_slope, steered_margin
 from ...core.oracle import Access
 from ...core.problem import NormBall, Problem
 from ...errors import InputError
+from ..parts.hunt import Hunt, finite, wide
 
 FIRST = {"l1": 0.5, "l2": 0.1}  # the paper's epsilon on MNIST and CIFAR-10
 DECAY, MOMENTUM = 0.9, 0.9  # of the squared gradients, and of the steps

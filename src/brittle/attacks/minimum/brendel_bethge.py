@@ -8,14 +8,14 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ...core.boundary import adversarial_start
 from ...core.incumbent import Incumbent
-from ...core.linearise import nearest_plane
 from ...core.norms import L2
 from ...core.oracle import Access
 from ...core.problem import Problem
 from ...errors import InputError
 from ...kernels import planes, trust_region
+from ..parts.boundary import adversarial_start
+from ..parts.linearise import nearest_plane
 
 DRAWS, CLIMB = 30, 10  # most random inputs, and most steps from x, to find a first win
 NEARER = 10  # halvings of its way from x

@@ -9,12 +9,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ...core.hunt import Hunt, finite, wide
 from ...core.losses import find_slope
 from ...core.oracle import Access
 from ...core.problem import NormBall, Problem
 from ...errors import InputError
 from ...kernels.adam import Adam
+from ..parts.hunt import Hunt, finite, wide
 
 SQUEEZE = 0.999  # how far from the bounds tanh is kept at x, so that features at a bound can move
 FACTOR = 10.0  # between one weight and the next until there is a bracket

@@ -12,9 +12,9 @@ from torch import Tensor
 from ...core.incumbent import Incumbent
 from ...core.oracle import Access
 from ...core.problem import Problem
-from ...core.query import query
-from ...core.shrink import shrunk
 from ...errors import InputError
+from ..parts.query import query
+from ..parts.shrink import shrunk
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,11 +8,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ...core.linearise import crossing, nearest_plane
 from ...core.oracle import Access
 from ...core.problem import Problem
-from ...core.shrink import shrunk
 from ...errors import InputError
+from ..parts.linearise import crossing, nearest_plane
+from ..parts.shrink import shrunk
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from ...core.incumbent import Incumbent
-from ...core.linearise import nearest_plane
 from ...core.oracle import Access
 from ...core.problem import NormBall, Problem
-from ...core.shrink import shrunk
 from ...errors import InputError
 from ...kernels import sizes
+from ..parts.linearise import nearest_plane
+from ..parts.shrink import shrunk
 
 RULES = ("l1", "en")
 FACTOR = 10.0  # between one weight and the next until there is a bracket

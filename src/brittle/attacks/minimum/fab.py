@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from ...core.incumbent import Incumbent
-from ...core.linearise import inner, move_onto, nearest_plane
 from ...core.oracle import Access
 from ...core.problem import Problem
-from ...core.shrink import shrunk
 from ...errors import InputError
+from ..parts.linearise import inner, move_onto, nearest_plane
+from ..parts.shrink import shrunk
 
 
 @dataclass(frozen=True, kw_only=True)

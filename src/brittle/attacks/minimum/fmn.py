@@ -9,14 +9,15 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ...core.hunt import Hunt, wide
 from ...core.incumbent import Incumbent
 from ...core.losses import find_loss
 from ...core.norms import Norm
 from ...core.oracle import Access
 from ...core.problem import NormBall, Problem
-from ...core.query import query
 from ...errors import InputError
+from ..parts.furthest import furthest
+from ..parts.hunt import Hunt, wide
+from ..parts.query import query
 
 _STEP_SIZE = {"l0": 1.0, "l1": 1.0, "l2": 1.0, "linf": 10.0}  # input ranges; the paper's, for Linf that of AttackBench
 
@@ -158,7 +159,7 @@ def _onto(region: NormBall, point: Tensor, eps: Tensor) -> Tensor:
         far = point.mul_(wide(scale, x)).add_(x)
         point = torch.clamp(far, region.lower, region.upper)
         short = (norm.size(point - x) < eps * (1 - _SHORT)).nonzero().squeeze(1)
-        if len(short):  # the nearest point to one far out is where the way there, clipped, leaves the ball
-            point[short] = region.within(eps).select(short).project(torch.lerp(x[short], far[short], _STRETCH))
+        if len(short):
+            point[short] = furthest(region.within(eps).select(short), far[short] - x[short])
         return point
     return region.within(eps).project(point.mul_(wide(scale.clamp_min_(1), x)).add_(x))

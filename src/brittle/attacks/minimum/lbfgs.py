@@ -10,12 +10,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ...core.incumbent import Incumbent
-from ...core.linearise import crossing, nearest_plane
 from ...core.oracle import Access
 from ...core.problem import NormBall, Problem
-from ...core.shrink import shrunk
 from ...errors import InputError
 from ...kernels.lbfgs import minimise
+from ..parts.linearise import crossing, nearest_plane
+from ..parts.shrink import shrunk
 
 SHARPNESS = 10.0  # of the loss, in units of the margin at x
 FACTOR = 10.0  # between one price and the next until there is a bracket

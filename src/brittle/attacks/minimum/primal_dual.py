@@ -9,12 +9,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ...core.hunt import Hunt, finite, wide
 from ...core.losses import find_slope
 from ...core.oracle import Access
 from ...core.problem import NormBall, Problem
 from ...errors import InputError
 from ...kernels.adam import Adam
+from ..parts.hunt import Hunt, finite, wide
 
 DECAY, DUAL_STEP, DUAL_DECAY = 0.01, 0.1, 0.1  # the primal step falls exponentially, the dual one linearly
 DUAL_REACH = 50  # how far all dual steps together can go, at least

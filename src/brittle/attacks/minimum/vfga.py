@@ -13,8 +13,8 @@ from ...core.incumbent import Incumbent
 from ...core.losses import cross_entropy, find_slope
 from ...core.oracle import Access
 from ...core.problem import NormBall, Problem
-from ...core.together import outputs_together
 from ...errors import InputError
+from ..parts.together import outputs_together
 
 
 @dataclass(frozen=True, kw_only=True)

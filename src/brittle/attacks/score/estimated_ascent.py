@@ -8,11 +8,11 @@ from typing import ClassVar, cast
 import torch
 from torch import Tensor
 
-from ...core.climb import Climb, kept
 from ...core.losses import find_loss
 from ...core.oracle import Access
 from ...core.problem import NormBall, Problem
 from ...errors import InputError
+from ..parts.climb import Climb, kept
 from .estimators import Estimator, Sampled
 
 

@@ -14,9 +14,9 @@ from ...core.losses import find_loss
 from ...core.oracle import Access
 from ...core.problem import NormBall, Problem
 from ...core.streams import Streams
-from ...core.together import outputs_together
 from ...errors import InputError
 from ...kernels.squares import planes
+from ..parts.together import outputs_together
 
 SLICE = 16  # candidates of each sample asked about at a time; after each, samples that are won leave
 

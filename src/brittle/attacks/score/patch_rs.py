@@ -10,13 +10,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ...core.climb import Climb, kept
 from ...core.losses import find_loss
 from ...core.oracle import Access
 from ...core.problem import NormBall, Problem
 from ...core.streams import Streams
 from ...errors import InputError
 from ...kernels.squares import Shape, planes
+from ..parts.climb import Climb, kept
 
 # After so many of 10,000 queries, the share of the patch that is recoloured is halved: the authors' schedule.
 HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)

@@ -10,12 +10,12 @@ from typing import ClassVar, cast
 import torch
 from torch import Tensor
 
-from ...core.climb import Climb
-from ...core.furthest import furthest
 from ...core.losses import find_loss
 from ...core.oracle import Access
 from ...core.problem import NormBall, Problem
 from ...errors import InputError
+from ..parts.climb import Climb
+from ..parts.furthest import furthest
 
 
 @dataclass(frozen=True, kw_only=True)

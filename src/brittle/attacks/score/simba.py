@@ -9,13 +9,13 @@ from typing import ClassVar, Literal, cast
 import torch
 from torch import Tensor
 
-from ...core.climb import Climb, kept
 from ...core.losses import find_loss
 from ...core.oracle import Access
 from ...core.problem import NormBall, Problem
 from ...errors import InputError
 from ...kernels.dct import dct
 from ...kernels.squares import Shape, planes
+from ..parts.climb import Climb, kept
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,13 +8,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ...core.climb import Climb
 from ...core.losses import find_loss
 from ...core.oracle import Access
 from ...core.problem import NormBall, Problem
 from ...core.streams import Streams
 from ...errors import InputError
 from ...kernels.squares import planes
+from ..parts.climb import Climb
 
 # After so many of 10,000 queries, the share of the pixels that are exchanged is the first one over this: the authors' schedule.
 SCHEDULE = ((0, 1), (1, 2), (51, 4), (201, 5), (501, 6), (1001, 8), (2001, 10), (4001, 12), (6001, 15), (8001, 20))

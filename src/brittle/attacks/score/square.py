@@ -8,14 +8,14 @@ from typing import ClassVar, cast
 import torch
 from torch import Tensor
 
-from ...core.climb import Climb, kept
-from ...core.furthest import furthest
 from ...core.losses import find_loss
 from ...core.oracle import Access
 from ...core.problem import NormBall, Problem
 from ...core.streams import Streams
 from ...errors import InputError
 from ...kernels.squares import Shape, bumps, places, planes, sides
+from ..parts.climb import Climb, kept
+from ..parts.furthest import furthest
 
 # of 10,000 queries: after each the squares are half as large
 HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)

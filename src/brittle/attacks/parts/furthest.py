@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .problem import NormBall
+from ...core.problem import NormBall
 
 _BEYOND = 1e3  # radii: so far that only what the box leaves of it is inside
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .problem import Problem
+from ...core.problem import Problem
 
 TOGETHER = 512  # rows sent to the victim at a time
 

@@ -7,9 +7,9 @@ import math
 import torch
 from torch import Tensor
 
-from ..errors import InputError
-from ..kernels.dct import idct
-from .streams import Streams
+from ...core.streams import Streams
+from ...errors import InputError
+from ...kernels.dct import idct
 
 LEAST = 8  # frequencies, or pixels, that are left of a side however large the reduction
 DIRECTIONS = ("full", "dct", "resized")

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .losses import find_loss, find_slope
-from .problem import Problem
+from ...core.losses import find_loss, find_slope
+from ...core.problem import Problem
 
 
 class Answer(NamedTuple):

@@ -7,11 +7,11 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from ..errors import InputError
+from ...core.problem import NormBall
+from ...errors import InputError
 from .asker import Asker, narrowed
 from .boundary import noise_input
 from .directions import directions
-from .problem import NormBall
 
 _FORK = 0x57B1  # looks draw from streams of their own
 _NEARER = 0.95  # a look asks about a point by this much nearer than the best

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .incumbent import Incumbent
+from ...core.incumbent import Incumbent
+from ...core.norms import NORMS
+from ...core.problem import NormBall, Problem
 from .linearise import crossing, nearest_plane
-from .norms import NORMS
-from .problem import NormBall, Problem
 from .shrink import shrunk
 
 

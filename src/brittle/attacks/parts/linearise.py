@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from .goal import Classify, pick, without
-from .losses import find_slope, steered_margin
-from .norms import Norm
-from .problem import NormBall, Problem
+from ...core.goal import Classify, pick, without
+from ...core.losses import find_slope, steered_margin
+from ...core.norms import Norm
+from ...core.problem import NormBall, Problem
 
 
 def nearest_plane(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .problem import NormBall, Problem
-from .streams import Streams
+from ...core.problem import NormBall, Problem
+from ...core.streams import Streams
 
 _WHO = "an attack that sees only the predicted class"
 _TOGETHER = 256  # rows sent to the victim at a time where one sample asks many questions

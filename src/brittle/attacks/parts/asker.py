@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..kernels.circles import across, on_circle, unit
+from ...core.incumbent import Incumbent
+from ...core.problem import NormBall, Problem
+from ...kernels.circles import across, on_circle, unit
 from .boundary import adversarial_start, won, won_together
-from .incumbent import Incumbent
-from .problem import NormBall, Problem
 
 
 @dataclass(eq=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .problem import NormBall, Problem
+from ...core.problem import NormBall, Problem
 
 _BEYOND = 1e-4  # how far beyond the boundary, as a part of the size, is near enough
 

@@ -7,9 +7,9 @@ import math
 import torch
 from torch import Tensor
 
+from ...core.streams import Streams
 from .asker import Asker
 from .directions import bundle, directions
-from .streams import Streams
 
 
 def estimated_normal(

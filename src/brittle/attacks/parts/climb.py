@@ -9,8 +9,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .losses import find_loss
-from .problem import Problem
+from ...core.losses import find_loss
+from ...core.problem import Problem
 
 
 class Reply(NamedTuple):
