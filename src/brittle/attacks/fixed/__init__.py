@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from ..entry import Entry
 from . import recipes
+from .adam_pgd import AdamPGD
 from .constraint_relaxation import ConstraintRelaxation
 from .input_optimisation import InputOptimisation
+from .jitter import Jitter
 from .pgd0 import PGD0
 from .slide import SLIDE
+from .tpgd import TPGD
 
 ATTACKS: dict[str, Entry] = {
     "fgsm": Entry(recipes.fgsm, "Goodfellow 2015, arXiv:1412.6572", "F + B"),
@@ -42,6 +45,16 @@ ATTACKS: dict[str, Entry] = {
         "Tashiro 2020, arXiv:2003.06878",
         "at most restarts x ((steps + diversity) x (F + B) + 2 x F)",
     ),
+    "acg": Entry(recipes.acg, "Yamamura 2022, arXiv:2206.09628", "at most restarts x (steps x (F + B) + 2 x F)"),
+    "reacg": Entry(
+        recipes.reacg, "Yamamura 2024, github.com/yamamura-k/ReACG", "at most restarts x (steps x (F + B) + 2 x F)"
+    ),
+    "gama_pgd": Entry(
+        recipes.gama_pgd, "Sriramanan 2020, arXiv:2011.14969", "at most restarts x (steps x (F + B) + 3 x F)"
+    ),
+    "adam_pgd": Entry(AdamPGD, "Uesato 2018, arXiv:1802.05666", "at most steps x (F + B) + F", "linf box"),
+    "tpgd": Entry(TPGD, "Zhang 2019, arXiv:1901.08573", "at most steps x (F + B) + 2 x F"),
+    "jitter": Entry(Jitter, "Schwinn 2021, arXiv:2105.10304", "at most steps x (F + B) + F"),
     "pgd_cd": Entry(recipes.pgd_cd, "Doldo 2025, arXiv:2503.19347", "at most steps x (F + B) + F"),
     "cr": Entry(
         ConstraintRelaxation,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
@@ -13,27 +13,24 @@ from ...core.losses import find_loss
 from ...core.oracle import Access
 from ...core.problem import Problem
 from ...errors import InputError
+from ..parts.halving import Halving, checkpoints
 from ..parts.query import query
 
 
 @dataclass(eq=False)
 class _Walk:
-    """Where each of B samples is: the current point, the one before, the best by the loss, and the counts of equation 2."""
+    """Where each of B samples is: the current point, the one before, and the best by the loss."""
 
     point: Tensor  # (B, *P)
     before: Tensor
     grad: Tensor  # at the point
     best: Tensor
     best_grad: Tensor
-    best_loss: Tensor  # (B,)
-    loss: Tensor
-    step: Tensor
-    rises: Tensor  # steps since the last checkpoint that raised the loss
-    best_then: Tensor  # the best loss at the last checkpoint
-    halved: Tensor  # bool: the step was halved there
+    control: Halving
 
     def select(self, rows: Tensor) -> _Walk:
-        return _Walk(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
+        point, before, grad = self.point[rows], self.before[rows], self.grad[rows]
+        return _Walk(point, before, grad, self.best[rows], self.best_grad[rows], self.control.select(rows))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +70,8 @@ class APGD:
         found, rows = Incumbent.at(region.origin), torch.arange(len(start), device=start.device)
         answer = query(problem, start, self.loss, self.draws)
         found.offer(start, answer.margin, rows)
-        walk = _begin(start, answer.grad, answer.loss, 2 * region.radius)
+        control = Halving.begin(answer.loss, 2 * region.radius)
+        walk = _Walk(start, start.clone(), answer.grad, start.clone(), answer.grad.clone(), control)
         margin, last, stops = answer.margin, 0, checkpoints(self.steps)
         for taken in range(1, self.steps + 1):
             won = margin > 0
@@ -85,65 +83,21 @@ class APGD:
             _move(problem, walk, 0.75 if taken > 1 else 1.0)
             margin, loss, walk.grad = query(problem, walk.point, self.loss, self.draws, taken < self.steps)
             found.offer(walk.point, margin, rows)
-            _compare(walk, loss)
+            better = walk.control.compare(loss)
+            walk.best.index_copy_(0, better, walk.point.index_select(0, better))
+            walk.best_grad.index_copy_(0, better, walk.grad.index_select(0, better))
             if taken in stops:
-                self._check(walk, taken - last)
-                last = taken
+                back, last = walk.control.check(taken - last, self.rho), taken
+                walk.point.index_copy_(0, back, walk.best.index_select(0, back))
+                walk.grad.index_copy_(0, back, walk.best_grad.index_select(0, back))
         return found.point
-
-    def _check(self, walk: _Walk, window: int) -> None:
-        """Conditions 1 and 2 of section 3.2: the loss rose too seldom; neither step nor best loss has changed since the last one."""
-        stuck = ~walk.halved & (walk.best_then >= walk.best_loss)
-        walk.halved = (walk.rises < self.rho * window) | stuck
-        walk.step = torch.where(walk.halved, walk.step / 2, walk.step)
-        walk.loss = torch.where(walk.halved, walk.best_loss, walk.loss)
-        back = walk.halved.nonzero().squeeze(1)
-        walk.point.index_copy_(0, back, walk.best.index_select(0, back))
-        walk.grad.index_copy_(0, back, walk.best_grad.index_select(0, back))
-        walk.best_then = walk.best_loss.clone()
-        walk.rises.zero_()
-
-
-def checkpoints(steps: int) -> set[int]:
-    """w_j = ceil(p_j * steps) with p_0 = 0, p_1 = 0.22, p_{j+1} = p_j + max(p_j - p_{j-1} - 0.03, 0.06)."""
-    percent, gap, found = 22, 22, set()  # whole numbers, which no rounding lifts over a step
-    while percent <= 100:
-        found.add(-(-percent * steps // 100))
-        gap = max(gap - 3, 6)
-        percent += gap
-    return found
-
-
-def _begin(start: Tensor, grad: Tensor, loss: Tensor, step: Tensor) -> _Walk:
-    return _Walk(
-        point=start,
-        before=start.clone(),
-        grad=grad,
-        best=start.clone(),
-        best_grad=grad.clone(),
-        best_loss=loss.clone(),
-        loss=loss,
-        step=step,
-        rises=torch.zeros_like(loss),
-        best_then=loss.clone(),
-        halved=torch.ones_like(loss, dtype=torch.bool),
-    )
 
 
 def _move(problem: Problem, walk: _Walk, share: float) -> None:
     """Equation 1: z = P(x + step * ascend), x' = P(x + a (z - x) + (1 - a) (x - x_before)), all in the memory of the old points."""
     region, point, before = problem.region, walk.point, walk.before
-    ahead = region.step_(point.clone(), walk.grad, walk.step)
+    ahead = region.step_(point.clone(), walk.grad, walk.control.step)
     if share < 1:
         ahead.lerp_(point, 1 - share).add_(before.sub_(point), alpha=share - 1)
         ahead = region.project(ahead)
     walk.point, walk.before = ahead, point
-
-
-def _compare(walk: _Walk, loss: Tensor) -> None:
-    """Count a rise, and keep the best point and its gradient."""
-    walk.rises += loss > walk.loss
-    better = (loss > walk.best_loss).nonzero().squeeze(1)
-    walk.best.index_copy_(0, better, walk.point.index_select(0, better))
-    walk.best_grad.index_copy_(0, better, walk.grad.index_select(0, better))
-    walk.best_loss, walk.loss = torch.maximum(walk.best_loss, loss), loss

@@ -12,18 +12,22 @@ from ...core.incumbent import Incumbent
 from ...core.oracle import Access
 from ...core.problem import Problem
 from ...errors import InputError
+from ..parts.furthest import furthest
 
 
 @dataclass(frozen=True, kw_only=True)
 class Noise:
     """Add random noise inside the threat; of several draws keep the one with the best goal margin.
 
-    uniform: uniform in the ball, then projected onto the input box. gaussian: normal noise scaled so that its size is the radius.
+    uniform: uniform in the ball, then projected onto the input box. gaussian: normal noise scaled so that its size is the radius. The box
+    then cuts off some of the size; with `fill` the noise is scaled until its size is the radius after that (Rauber and Bethge 2020,
+    arXiv:2007.07677), in Linf until it is a random corner of the ball. Several draws are Foolbox's repeated noise.
     Cost: none for one draw, otherwise 1 forward a draw.
     """
 
     kind: Literal["uniform", "gaussian"] = "uniform"
     draws: int = 1
+    fill: bool = False  # norm balls other than l0
 
     access: ClassVar[Access] = Access.SCORES
     minimises: ClassVar[bool] = False
@@ -36,12 +40,16 @@ class Noise:
             raise InputError(f"draws={self.draws} would try nothing; give 1 or more")
 
     def __call__(self, problem: Problem) -> Tensor:  # (B, *S)
-        draw = problem.region.random if self.kind == "uniform" else problem.region.gaussian
         if self.draws == 1:
-            return draw(problem.streams)
+            return self._draw(problem)
         best = Incumbent.at(problem.region.origin)
         for _ in range(self.draws):
-            point = draw(problem.streams)
+            point = self._draw(problem)
             with torch.no_grad():
                 best.offer(point, problem.goal.margin(problem.oracle(point)))
         return best.point
+
+    def _draw(self, problem: Problem) -> Tensor:
+        region = problem.region
+        point = region.random(problem.streams) if self.kind == "uniform" else region.gaussian(problem.streams)
+        return furthest(problem.ball("noise with fill", "linf", "l2", "l1"), point - region.x) if self.fill else point

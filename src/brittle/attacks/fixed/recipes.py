@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from ...core.problem import Attack
 from ..combine.by_norm import ByNorm
 from ..combine.each_target import each_target
@@ -9,6 +11,8 @@ from ..combine.output_diversified import OutputDiversified
 from ..combine.restarts import restarted
 from .apgd import APGD
 from .apgd_l1 import SparseAPGD
+from .conjugate_gradient import ConjugateGradient
+from .gama import GAMA
 from .gradient_ascent import GradientAscent
 from .input_optimisation import InputOptimisation
 from .noise import Noise
@@ -156,6 +160,32 @@ def odi_pgd(
     return restarted(OutputDiversified(attack, diversity), restarts)
 
 
+def acg(steps: int = 100, restarts: int = 1, loss: str = "margin") -> Attack:
+    """Auto conjugate gradient: APGD's halving steps along conjugate gradients; from x, or with restarts from random points.
+
+    Yamamura et al., ICML 2022, arXiv:2206.09628. Cost: at most 1 forward + 1 backward a step, and 1 forward.
+    """
+    start: Literal["clean", "random"] = "clean" if restarts == 1 else "random"
+    return restarted(ConjugateGradient(steps=steps, loss=loss, start=start), restarts)
+
+
+def reacg(steps: int = 100, restarts: int = 1, loss: str = "margin") -> Attack:
+    """Rescaling auto conjugate gradient: ACG whose beta is kept from growing, with longer steps for longer.
+
+    Yamamura et al., ICPRAI 2024. Cost: that of acg.
+    """
+    start: Literal["clean", "random"] = "clean" if restarts == 1 else "random"
+    return restarted(ConjugateGradient(steps=steps, loss=loss, rescaled=True, start=start), restarts)
+
+
+def gama_pgd(steps: int = 100, restarts: int = 1, relaxation: float = 50.0) -> Attack:
+    """Guided adversarial margin attack: the margin of the probabilities, pushed away from the clean ones at first.
+
+    Sriramanan et al., NeurIPS 2020, arXiv:2011.14969. Cost: at most 1 forward + 1 backward a step, and 2 forwards.
+    """
+    return restarted(GAMA(steps=steps, relaxation=relaxation), restarts)
+
+
 def stadv(
     steps: int = 200, step_size: float = 0.02, smoothness: float = 0.05, loss: str = "margin"
 ) -> InputOptimisation:
@@ -168,11 +198,11 @@ def stadv(
     return InputOptimisation(steps=steps, step_size=step_size, loss=loss, total_variation=smoothness, stop=True)
 
 
-def uniform_noise(draws: int = 1) -> Noise:
+def uniform_noise(draws: int = 1, fill: bool = False) -> Noise:
     """Uniform noise of the threat's size; of several draws the best. Cost: nothing for one draw, else 1 forward a draw."""
-    return Noise(kind="uniform", draws=draws)
+    return Noise(kind="uniform", draws=draws, fill=fill)
 
 
-def gaussian_noise(draws: int = 1) -> Noise:
+def gaussian_noise(draws: int = 1, fill: bool = False) -> Noise:
     """Gaussian noise scaled to the threat's size; of several draws the best. Cost: nothing for one draw, else 1 forward a draw."""
-    return Noise(kind="gaussian", draws=draws)
+    return Noise(kind="gaussian", draws=draws, fill=fill)
