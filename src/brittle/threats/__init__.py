@@ -3,6 +3,7 @@
 from .ball import Ball, BallRegion, Box, box, l0, l1, l2, linf
 from .mask import Mask
 from .registry import THREATS, parse_threat
+from .semantic import Composite, Semantic, blur, brightness, composite, contrast, hue, saturation
 from .spatial import Flow, Spatial, SpatialRegion, flow, spatial
 
 __all__ = [
@@ -10,16 +11,24 @@ __all__ = [
     "Ball",
     "BallRegion",
     "Box",
+    "Composite",
     "Flow",
     "Mask",
+    "Semantic",
     "Spatial",
     "SpatialRegion",
+    "blur",
     "box",
+    "brightness",
+    "composite",
+    "contrast",
     "flow",
+    "hue",
     "l0",
     "l1",
     "l2",
     "linf",
     "parse_threat",
+    "saturation",
     "spatial",
 ]

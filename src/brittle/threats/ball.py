@@ -218,6 +218,11 @@ class BallRegion:
         """The same ball with other radii (B,)."""
         return replace(self, radius=radius)
 
+    def only(self, free: Tensor, norm: Norm) -> BallRegion:
+        """As large as the box, in another norm, where only the features `free` (B, *S) bool may change."""
+        lower, upper = torch.where(free, self.lower, self.x), torch.where(free, self.upper, self.x)
+        return BallRegion(norm, self.x, norm.size((self.upper - self.lower).expand_as(self.x)), lower, upper)
+
     def _around(self, delta: Tensor) -> Tensor:
         """x + delta, projected; delta is overwritten."""
         point = delta.add_(self.x)

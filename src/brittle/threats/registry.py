@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from typing import Any
 
 from ..core.problem import Threat
 from ..errors import InputError, unknown
 from ..specs import Call, parse_call, parse_number
 from .ball import box, l0, l1, l2, linf
 from .mask import Mask
+from .semantic import blur, brightness, composite, contrast, hue, saturation
 from .spatial import flow, spatial
 
 THREATS: dict[str, Callable[..., Threat]] = {
@@ -20,16 +22,25 @@ THREATS: dict[str, Callable[..., Threat]] = {
     "box": box,
     "spatial": spatial,
     "flow": flow,
+    "brightness": brightness,
+    "contrast": contrast,
+    "saturation": saturation,
+    "hue": hue,
+    "blur": blur,
+    "composite": composite,
 }
+_BALLS = ("linf", "l2", "l1", "l0", "box")
 
 
 def parse_threat(text: str) -> Threat:
-    """`linf:8/255`, `l2:0.5`, `l0:10,mask=allowed.png`, `box`, `spatial:angle_deg=20,shift=0.1`, `flow:2`."""
+    """`linf:8/255`, `l0:10,mask=allowed.png`, `box`, `spatial:angle_deg=20,shift=0.1`, `hue:0.5`, `composite:hue=0.5,linf=8/255`."""
     call = parse_call(text)
     if call.name not in THREATS:
         raise unknown("threat", call.name, THREATS)
-    if call.name in ("spatial", "flow"):
-        return _moving(text, call)
+    if call.name == "composite":
+        return _composed(text, call)
+    if call.name not in _BALLS:
+        return _turning(text, call)
     extra = set(call.named) - {"mask", "eps"}
     if extra:
         raise unknown("threat option", extra.pop(), ["mask", "eps"])
@@ -46,7 +57,7 @@ def parse_threat(text: str) -> Threat:
     return THREATS[call.name](parse_number(sizes[0]), mask)
 
 
-def _moving(text: str, call: Call) -> Threat:
+def _turning(text: str, call: Call) -> Threat:
     """A threat whose options are all numbers, by name or in order."""
     names = list(inspect.signature(THREATS[call.name]).parameters)
     if len(call.positional) > len(names):
@@ -55,6 +66,19 @@ def _moving(text: str, call: Call) -> Threat:
     for name in given:
         if name not in names:
             raise unknown("threat option", name, names)
-    if call.name == "flow" and "eps" not in given:
-        raise InputError(f"{text!r} needs one size, in pixels; write for example 'flow:1'")
+    if call.name != "spatial" and "eps" not in given:
+        unit = ", in pixels" if call.name == "flow" else ""
+        raise InputError(f"{text!r} needs one size{unit}; write for example '{call.name}:{1 if unit else 0.3}'")
     return THREATS[call.name](**{name: parse_number(value) for name, value in given.items()})
+
+
+def _composed(text: str, call: Call) -> Threat:
+    """The threats of a composite, in order, each by its name and eps."""
+    if call.positional or not call.named:
+        raise InputError(f"{text!r} needs threats and their sizes; write for example 'composite:hue=0.5,linf=8/255'")
+    parts = [(name, value) for name, value in call.named.items() if name != "eps"]
+    for name, _ in parts:
+        if name not in THREATS or name in ("box", "composite"):
+            raise unknown("part of composite", name, [name for name in THREATS if name not in ("box", "composite")])
+    threats: list[Any] = [THREATS[name](eps=parse_number(value)) for name, value in parts]
+    return composite(*threats, eps=parse_number(call.named.get("eps", "1")))
