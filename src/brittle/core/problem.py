@@ -88,6 +88,9 @@ class NormBall(Region, Protocol):
     def free(self) -> Tensor | None:
         """(B, *S) bool: features that may change; None where all may."""
 
+    def only(self, free: Tensor, norm: Norm) -> NormBall:
+        """As large as the box, in another norm, where only the features `free` (B, *S) bool may change."""
+
     def select(self, rows: Tensor) -> NormBall: ...
 
     def within(self, radius: Tensor) -> NormBall: ...

@@ -11,6 +11,7 @@ from torch import Tensor
 from .incumbent import Incumbent
 
 if TYPE_CHECKING:
+    from .norms import Norm
     from .problem import Problem
 
 
@@ -24,6 +25,7 @@ class Record:
     best: Incumbent
     minimises: bool
     refused: Tensor  # (B,) bool
+    norm: Norm | None = None  # that sizes are measured in; None: that of the region
 
     @classmethod
     def at(cls, origin: Tensor, minimises: bool) -> Record:
@@ -33,7 +35,8 @@ class Record:
         """What the victim answered (B', C) at points (B', *P) of the problem's rows."""
         margin = problem.goal.margin(outputs).double()
         if self.minimises:
-            score = torch.where(margin > 0, -problem.region.size(point).double(), -torch.inf)
+            size = problem.region.size(point) if self.norm is None else self.norm.size((point - problem.x).double())
+            score = torch.where(margin > 0, -size.double(), -torch.inf)
         else:
             score = torch.where(problem.region.contains(point), margin, -torch.inf)
         self.best.offer(point, score, problem.door.rows)

@@ -14,9 +14,12 @@ from .fab import FAB
 from .fmn import FMN
 from .jsma import JSMA
 from .lbfgs import LBFGS
+from .newtonfool import NewtonFool
 from .primal_dual import PDGD, PDPGD
 from .sigma_zero import SigmaZero
+from .sparsefool import SparseFool
 from .superdeepfool import SuperDeepFool
+from .trust_region import TrustRegion
 from .vfga import VFGA
 
 _BOUNDARY = "linf l2 l1 box"
@@ -87,6 +90,25 @@ ATTACKS: dict[str, Entry] = {
         "Szegedy 2014, arXiv:1312.6199",
         "at most (rounds x steps + 1) x F + (rounds x steps + candidates) x B + search x F",
         norms="l2",
+    ),
+    "newtonfool": Entry(NewtonFool, "Jang 2017, ACSAC", "at most steps x (F + B) + (2 + search) x F", norms="l2"),
+    "trust_region": Entry(
+        TrustRegion,
+        "Yao 2019, arXiv:1812.06371",
+        "at most steps x (F + B) + (2 + search) x F + (candidates - 1) x B",
+        norms="linf l2 box",
+    ),
+    "sparsefool": Entry(
+        SparseFool,
+        "Modas 2019, arXiv:1811.02248",
+        "at most steps x (inner x (2 x F + (1 + candidates) x B) + F) + (1 + search) x F",
+        norms="l1 l0",
+    ),
+    "cw_l0": Entry(
+        recipes.cw_l0,
+        "Carlini 2017, arXiv:1608.04644",
+        "at most rounds x ((weights x steps + 9) x F + (weights x steps + 4) x B) + F",
+        norms="l0",
     ),
     "jsma": Entry(JSMA, "Papernot 2016, arXiv:1511.07528", "at most steps x (F + 2 x B) + F", norms="l0"),
 }

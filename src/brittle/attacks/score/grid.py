@@ -47,9 +47,10 @@ class GridSearch:
         best = Incumbent.at(region.origin)
         rows = torch.arange(len(high), device=high.device)
         shares = [k / (self.points - 1) for k in range(self.points)]
-        grid = sorted(product(shares, repeat=count), key=lambda point: max(abs(share - 0.5) for share in point))
-        for place in grid:
-            share = torch.tensor(place, dtype=high.dtype, device=high.device).view(high.shape[1:])
+        grid = torch.tensor(list(product(shares, repeat=count)), dtype=high.dtype, device=high.device)
+        order = _nearest_first(grid, region.origin, low, high)
+        for k in range(len(grid)):
+            share = grid[order[rows, k]].view(len(rows), *high.shape[1:])
             point = region.project(low[rows] + share * (high[rows] - low[rows]))
             with torch.no_grad():
                 best.offer(point, problem.goal.margin(problem.oracle(point)), rows)
@@ -60,6 +61,12 @@ class GridSearch:
             if not len(rows):
                 break
         return best.point
+
+
+def _nearest_first(grid: Tensor, origin: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    """(B, M): the M points of the grid, by how far they are from the origin, in widths of the region."""
+    middle = ((origin - low) / (high - low)).flatten(1).nan_to_num(nan=0.5)
+    return (grid - middle[:, None]).abs().amax(2).argsort(dim=1, stable=True)
 
 
 _MOST_DIMENSIONS = 6
