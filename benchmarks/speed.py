@@ -3,10 +3,10 @@
     python benchmarks/speed.py --networks tiny,resnet20 --repetitions 3
     python benchmarks/speed.py --networks tiny --only cw,lbfgs
 
-Needs BRITTLE_DATA with weights/ beside data/, benchmarks/requirements.txt, and for adversarial-library, auto-attack and sigma-zero the folders
-that BRITTLE_CHECKOUTS names. tiny: a published MNIST network of two convolutions; resnet20: a published CIFAR network. Every contender
-gets the same images and as many iterations; each is run once to warm up, then in turn, and what is printed is the median over the
-repetitions of its processor time over ours. One thread. Where attacks search for a radius, a fixed one is given.
+Needs BRITTLE_DATA with weights/ beside data/, benchmarks/requirements.txt, and for adversarial-library, auto-attack and sigma-zero
+the folders that BRITTLE_CHECKOUTS names. tiny: a published MNIST network of two convolutions; resnet20: a published CIFAR network.
+Every contender gets the same images and as many iterations; each is run once to warm up, then in turn, and what is printed is the
+median over the repetitions of its processor time over ours. One thread. Where attacks search for a radius, a fixed one is given.
 
 L-BFGS is held against SciPy's, one image after the other, as those who have it run it: the same objective, box and number of steps.
 """
@@ -60,7 +60,7 @@ def contests(n: int) -> dict[str, Contest]:
         "cw": Contest(
             "l2",
             f"cw:steps={n},rounds={rounds}",
-            {name: 2 * n * rounds for name in ("advlib:cw_l2", "foolbox:cw", "torchattacks:cw")},
+            dict.fromkeys(("advlib:cw_l2", "foolbox:cw", "torchattacks:cw"), 2 * n * rounds),
         ),
         "ead": Contest("l1", f"ead:steps={n},rounds={rounds}", {"foolbox:ead": 3 * n * rounds}),
         "superdeepfool": Contest("l2", "superdeepfool", {"advlib:superdeepfool": 0}),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from typing import Any
 
 from brittle.attacks import ATTACKS
@@ -26,12 +27,27 @@ OPTIONS: dict[str, dict[str, Any]] = {  # where six steps, or the defaults, are 
     "ead": {"steps": 6, "rounds": 3},
     "cr": {"restarts": 1, "cycles": 2, "cycle": 6, "targets": 2},
     "pgd_cd": {"steps": 16},
+    "jitter": {"steps": 12},
     **{
         name: {"queries": 20}
         for name in ("square", "sign_hunter", "simba", "nes", "spsa", "finite_differences", "bandits")
     },
+    "nattack": {"queries": 40, "population": 10},
+    "parsimonious": {"queries": 40},
+    "genattack": {"queries": 40},
+    "pixle": {"queries": 40},
+    "zoo": {"queries": 2000},
+    "signflip": {"queries": 400},
+    "tangent": {"queries": 1200},
+    "pointwise": {"queries": 300},
     "fmn": {"steps": 60},
+    "newtonfool": {"steps": 60},
+    "trust_region": {"steps": 30},
+    "sparsefool": {"steps": 5, "inner": 5},
+    "cw_l0": {"rounds": 4, "steps": 15, "weights": 2},
     "boundary": {"queries": 300},
+    "blended_noise": {"queries": 40, "draws": 12, "steps": 3},
+    "salt_and_pepper": {"queries": 60, "draws": 12, "steps": 5},
     "geoda": {"queries": 800},
     "hop_skip_jump": {"queries": 1200},
     "qeba": {"queries": 800},
@@ -43,8 +59,11 @@ OPTIONS: dict[str, dict[str, Any]] = {  # where six steps, or the defaults, are 
 }
 RATIOS: dict[str, float] = {  # size / optimum on linear victims, where it is not 1.02
     "ddn": 1.1,
+    "newtonfool": 1.15,  # its direction blends those to all other classes
     "bisect_pgd": 1.1,
     "boundary": 3.0,  # at so few queries
+    "blended_noise": float("inf"),  # random directions
+    "salt_and_pepper": float("inf"),
     "geoda": 1.5,
     "hop_skip_jump": 1.4,  # 1.25 from 4000 queries on
     "qeba": 1.5,
@@ -52,6 +71,10 @@ RATIOS: dict[str, float] = {  # size / optimum on linear victims, where it is no
     "cgba": 1.25,
     "surfree": 1.25,
     "sign_opt": 1.45,
+    "signflip": 1.35,
+    "zoo": 1.1,
+    "tangent": 1.25,
+    "binarization_refinement": math.inf,  # it refines for models that binarise, which these do not
 }
 
 

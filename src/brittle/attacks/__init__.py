@@ -5,6 +5,7 @@ from .combine.by_norm import ByNorm
 from .combine.cascade import Cascade
 from .combine.each_target import EachTarget
 from .combine.far_starts import FarStarts
+from .combine.few_features import FewFeatures
 from .combine.output_diversified import OutputDiversified
 from .combine.replay import Replay
 from .combine.restarts import Restarts
@@ -23,6 +24,7 @@ __all__ = [
     "EachTarget",
     "Entry",
     "FarStarts",
+    "FewFeatures",
     "GradientAscent",
     "Noise",
     "OutputDiversified",

@@ -1,16 +1,21 @@
-"""HopSkipJump: estimate the boundary's normal from labels alone, jump along it, come back to the boundary. QEBA is a setting of it."""
+"""HopSkipJump: estimate the boundary's normal from labels alone, jump along it, come back to the boundary.
+
+QEBA and the tangent attack are settings of it.
+"""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from ...core.oracle import Access
-from ...core.problem import Problem
+from ...core.problem import NormBall, Problem
+from ...errors import InputError
+from ...kernels.circles import across, unit
 from ..parts.approach import back, check_options, nearest_start
 from ..parts.asker import Asker
 from ..parts.directions import check_directions, widened
@@ -39,6 +44,9 @@ class HopSkipJump:
     directions: str = "full"  # of the probes: full, dct (low frequencies), resized (small images enlarged)
     reduction: float = 4.0  # of each side of the image, for dct and resized
     grow: bool = True  # reduce less and less, so that the subspace has two dimensions for each probe so far
+    jump: Literal["normal", "tangent"] = (
+        "normal"  # along the normal, or to where a line from x touches a ball around the point
+    )
     starts: int = 100  # random inputs tried for a start
     looks: int = 40  # and then, to begin nearer to x, unless the problem has starts; at most a twentieth of the queries
     stop: bool = False  # a sample whose point is inside the radius is done
@@ -50,9 +58,12 @@ class HopSkipJump:
     def __post_init__(self) -> None:
         check_options(self.queries, self.probe, steps=self.steps, draws=self.draws, starts=self.starts)
         check_directions(self.directions, self.reduction)
+        if self.jump not in ("normal", "tangent"):
+            raise InputError(f"jump={self.jump!r} is not one of normal, tangent")
 
     def __call__(self, problem: Problem) -> Tensor:  # (B, *S)
-        everyone = Asker.of(problem, problem.ball("hop_skip_jump", "l2", "linf"), self.queries, self.stop)
+        ball = problem.ball("tangent", "l2") if self.jump == "tangent" else problem.ball("hop_skip_jump", "l2", "linf")
+        everyone = Asker.of(problem, ball, self.queries, self.stop)
         tolerance = self.probe / math.sqrt(max(problem.x[:1].numel(), 1))
         spare = 2 + math.ceil(-math.log2(tolerance))  # queries that a jump and the way back need at least
         asker, point = nearest_start(everyone, self.starts, min(self.looks, self.queries // 20), tolerance)
@@ -78,7 +89,8 @@ class HopSkipJump:
         length = ball.norm.size(point - ball.x) / math.sqrt(step + 1)
         landed, going = point, asker.open
         for _ in range(_HALVINGS):
-            there = torch.clamp(ball.ascend(point, normal, length), ball.lower, ball.upper)
+            there = self._there(ball, point, normal, length)
+            torch.clamp(there, ball.lower, ball.upper, out=there)
             here = asker.wins(there, going)
             landed = torch.where(_wide(here, point), there, landed)
             going = going & ~here & asker.open
@@ -86,6 +98,53 @@ class HopSkipJump:
                 break
             length = length / 2
         return back(asker, landed, tolerance, asker.open)
+
+    def _there(self, ball: NormBall, point: Tensor, normal: Tensor, length: Tensor) -> Tensor:
+        """A jump of that length (B,) from the point."""
+        return _touching(ball, point, normal, length) if self.jump == "tangent" else ball.ascend(point, normal, length)
+
+
+def _touching(ball: NormBall, point: Tensor, normal: Tensor, radius: Tensor) -> Tensor:
+    """Where a line from x touches the ball of that radius (B,) around the point, in the plane of both and the normal, on its side.
+
+    With R the radius, d the distance to x and f the part of the normal across the way there, a step of R (R/d back to x + sqrt(1 -
+    R^2/d^2) f), which is what the angles of Ma et al. 2021, section 3, come to. No radius more than half the
+    distance, because at d that is x itself.
+    """
+    away = (ball.x - point).flatten(1)
+    distance: Tensor = away.norm(dim=1).clamp_min(1e-30)
+    towards = away / distance[:, None]
+    up = across(unit((normal if ball.free is None else normal * ball.free).flatten(1)), towards)
+    cosine = (radius / distance).clamp_max(0.5)
+    step = towards * cosine[:, None] + up * (1 - cosine.square()).sqrt()[:, None]
+    return torch.addcmul(point, step.view_as(point), _wide(cosine * distance, point))
+
+
+def tangent(
+    queries: int = 10_000,
+    steps: int = 100,
+    draws: int = 40,
+    directions: str = "full",
+    reduction: float = 4.0,
+    grow: bool = True,
+    stop: bool = False,
+) -> HopSkipJump:
+    """Tangent Attack: HopSkipJump that jumps to where a line from x touches a ball around the point, on the side of the normal. L2.
+
+    Ma et al., Finding optimal tangent points for reducing distortions of hard-label attacks, NeurIPS 2021, arXiv:2111.07492, algorithm 1,
+    whose ball is a hemisphere over the boundary's plane: of all points of it, from there the way back to x meets the plane nearest to x.
+    Deviation: the radius is at most half the distance. Cost: at most `queries` forwards.
+    """
+    return HopSkipJump(
+        queries=queries,
+        steps=steps,
+        draws=draws,
+        directions=directions,
+        reduction=reduction,
+        grow=grow,
+        jump="tangent",
+        stop=stop,
+    )
 
 
 def qeba(
