@@ -42,6 +42,7 @@ from optimality_peers import use_checkouts
 from published import loader
 
 OURS = "square sign_hunter simba bandits nes spsa"
+LABELS = "rays hop_skip_jump cgba sign_opt surfree geoda art:hop_skip_jump foolbox:hop_skip_jump art:geoda art:sign_opt"
 OTHERS = "torchattacks:square art:square art:simba autoattack:square torchattacks:spsa"
 SIZE = {
     "linf": lambda d: d.abs().max(),
@@ -64,6 +65,7 @@ class Meter(nn.Module):
         self.asked, self.won = 0, False
 
     def forward(self, points: Tensor) -> Tensor:
+        points = points.float()  # ART asks in float64
         outputs: Tensor = self.network(points)
         for point, output in zip(points, outputs, strict=True):
             delta = point - self.x[0]
@@ -169,7 +171,39 @@ def art_simba(meter: Meter, x: Tensor, wanted: Tensor, targeted: bool, queries: 
     attack.generate(x.numpy(), np.eye(model.nb_classes)[wanted.numpy()])
 
 
+def art_decision(kind: str, **options: Any) -> Peer:
+    def run(meter: Meter, x: Tensor, wanted: Tensor, targeted: bool, queries: int) -> None:
+        import art.attacks.evasion
+
+        model = _art(meter, x, softmax=False)
+        norm = {"linf": np.inf, "l2": 2}[meter.threat.name]
+        more = {"norm": norm} if kind in ("HopSkipJump", "GeoDA") else {}
+        attack = getattr(art.attacks.evasion, kind)(model, verbose=False, **more, **options)
+        attack.generate(x.numpy(), np.eye(model.nb_classes)[wanted.numpy()] if targeted else None)
+
+    return run
+
+
+def foolbox_decision(kind: str, **options: Any) -> Peer:
+    def run(meter: Meter, x: Tensor, wanted: Tensor, targeted: bool, queries: int) -> None:
+        import foolbox
+
+        model = foolbox.PyTorchModel(meter, bounds=(0, 1))
+        criteria = foolbox.criteria
+        criterion = criteria.TargetedMisclassification(wanted) if targeted else criteria.Misclassification(wanted)
+        more = {"constraint": meter.threat.name} if kind == "HopSkipJumpAttack" else {}
+        getattr(foolbox.attacks, kind)(**more, **options).run(model, x, criterion)
+
+    return run
+
+
 PEERS: dict[str, Peer] = {
+    "art:hop_skip_jump": art_decision("HopSkipJump", max_iter=64),
+    "art:geoda": art_decision("GeoDA", max_iter=100_000),
+    "art:sign_opt": art_decision("SignOPTAttack", targeted=False, query_limit=100_000),
+    "art:boundary": art_decision("BoundaryAttack", targeted=False, max_iter=5000),
+    "foolbox:hop_skip_jump": foolbox_decision("HopSkipJumpAttack", steps=64),
+    "foolbox:boundary": foolbox_decision("BoundaryAttack", steps=25_000),
     "torchattacks:square": torchattacks_square,
     "torchattacks:spsa": torchattacks_spsa,
     "autoattack:square": autoattack_square,
@@ -240,7 +274,9 @@ def main() -> None:
     parser.add_argument("--eps", type=number, default=8 / 255)
     parser.add_argument("--images", type=int, default=50)
     parser.add_argument("--queries", type=int, default=1000)
-    parser.add_argument("--attacks", default=f"{OURS} {OTHERS}", help="space between them")
+    parser.add_argument(
+        "--attacks", default=f"{OURS} {OTHERS}", help="space between them; `labels`: those that see the class alone"
+    )
     parser.add_argument("--target", action="store_true")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--checkouts", type=Path, default=os.environ.get("BRITTLE_CHECKOUTS"))
@@ -259,7 +295,7 @@ def main() -> None:
     print(
         "| attack | won | mean queries of won | median of won | median of all | seconds |\n|---|---:|---:|---:|---:|---:|"
     )
-    for name in options.attacks.split():
+    for name in options.attacks.replace("labels", LABELS).split():
         try:
             print(measure(name, network, x, labels, options).row(name), flush=True)
         except Exception as error:  # a peer that cannot do it costs its own row

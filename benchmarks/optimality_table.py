@@ -67,7 +67,7 @@ def tables(folder: Path) -> str:
             for cell in cells.values():
                 cell["optimality"] = optimality(cell["size"], envelope)
                 cell["by_trapezoids"] = optimality_by_trapezoids(cell["size"], envelope)
-        parts += [_overview(networks), _contest(networks)]
+        parts += [_overview(networks), _contest(networks), _namesakes(networks)]
         parts += [f"### {ORDER[norm]}, {network}\n\n{_details(cells)}" for network, cells in networks.items()]
     return "\n\n".join([*filter(None, parts), *(["## Not measured", "\n".join(failed)] if failed else [])])
 
@@ -104,6 +104,37 @@ def _contest(networks: dict[str, dict[str, dict[str, Any]]]) -> str:
         best, name = peers[network]
         lines.append([network, f"{best + lead:.4f}", f"{best:.4f}", name, "yes" if lead >= 0 else "no"])
     return _markdown(lines)
+
+
+def _namesakes(networks: dict[str, dict[str, dict[str, Any]]]) -> str:
+    """Each attack of brittle beside the best peer attack of the same name, in the mean over the networks where both ran."""
+    best: dict[str, dict[str, dict[str, tuple[float, str]]]] = {"brittle": defaultdict(dict), "peer": defaultdict(dict)}
+    for network, cells in networks.items():
+        for attack, cell in cells.items():
+            library, _, rest = attack.partition(":")
+            name = rest.partition(":")[0]
+            here = best["brittle" if library == "brittle" else "peer"][SAME.get(name, name)]
+            here[network] = max(here.get(network, (-math.inf, "")), (cell["optimality"], attack))
+    lines = [["attack", "networks", "ours", "best peer", "lead", "peers"]]
+    for name, ours in sorted(best["brittle"].items()):
+        theirs = best["peer"].get(name, {})
+        both = [network for network in ours if network in theirs]
+        if both:
+            mine, other = (float(np.mean([found[network][0] for network in both])) for found in (ours, theirs))
+            libraries = ", ".join(sorted({theirs[network][1].partition(":")[0] for network in both}))
+            lines.append([name, str(len(both)), f"{mine:.3f}", f"{other:.3f}", f"{mine - other:+.3f}", libraries])
+    return _markdown(lines) if len(lines) > 1 else ""
+
+
+SAME = {  # what peers call an attack, and what we call it
+    "bb": "brendel_bethge",
+    "bim": "pgd",
+    "cw_l2": "cw",
+    "cw_linf": "cw",
+    "fab_targeted": "fabt",
+    "apgd_targeted": "apgdt",
+    "tr": "trust_region",
+}
 
 
 def _details(cells: dict[str, dict[str, Any]]) -> str:

@@ -444,7 +444,7 @@ def test_eotpgd_is_pgd_with_draws() -> None:
 
 
 def test_by_norm_takes_the_attack_made_for_the_norm() -> None:
-    chosen = ByNorm("l1", SparseAPGD(steps=9), APGD(steps=9))
+    chosen = ByNorm(APGD(steps=9), l1=SparseAPGD(steps=9))
     assert recipes.apgd(9) == chosen
     for norm, attack in (("l1", SparseAPGD(steps=9)), ("l2", APGD(steps=9))):
         assert torch.equal(*(_try(a, _waves, THREATS[norm](0.3)).x_adv for a in (chosen, attack)))

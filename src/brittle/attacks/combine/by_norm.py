@@ -14,28 +14,34 @@ from ...errors import InputError
 
 @dataclass(frozen=True)
 class ByNorm:
-    """Under the norm named `norm` one attack, elsewhere the `other`. Cost: that of the attack."""
+    """Under the norms that are named another attack, elsewhere `attack`. Cost: that of the attack."""
 
-    norm: str
     attack: Attack
-    other: Attack
+    l2: Attack | None = None
+    l1: Attack | None = None
+    l0: Attack | None = None
 
     paper: ClassVar[str] = "combinator"
 
     def __post_init__(self) -> None:
-        if self.attack.minimises != self.other.minimises:
-            raise InputError("ByNorm holds either two attacks that minimise or two at a fixed budget, not one of each")
+        if len({attack.minimises for attack in self._all}) > 1:
+            raise InputError("ByNorm holds either attacks that minimise or attacks at a fixed budget, not some of each")
 
     @property
     def access(self) -> Access:
-        """The more that one of the two needs."""
-        return Access.most(self.attack.access, self.other.access)
+        """The most that one of them needs."""
+        return Access.most(*(attack.access for attack in self._all))
 
     @property
     def minimises(self) -> bool:
         """Whether the attacks do."""
-        return self.other.minimises
+        return self.attack.minimises
+
+    @property
+    def _all(self) -> list[Attack]:
+        return [attack for attack in (self.attack, self.l2, self.l1, self.l0) if attack is not None]
 
     def __call__(self, problem: Problem) -> Tensor:  # (B, *P)
         norm = getattr(problem.region, "norm", None)
-        return self.attack(problem) if norm is not None and norm.name == self.norm else self.other(problem)
+        special = None if norm is None else getattr(self, norm.name, None)
+        return (self.attack if special is None else special)(problem)

@@ -111,7 +111,7 @@ def apgd(steps: int = 100, restarts: int = 1, loss: str = "cross_entropy", draws
     forward + 1 backward a step and draw, and 1 forward.
     """
     sparse = SparseAPGD(steps=steps, loss=loss, draws=draws)
-    return restarted(ByNorm("l1", sparse, APGD(steps=steps, loss=loss, draws=draws)), restarts)
+    return restarted(ByNorm(APGD(steps=steps, loss=loss, draws=draws), l1=sparse), restarts)
 
 
 def apgdt(steps: int = 100, targets: int = 9, restarts: int = 1, loss: str = "dlr_or_margin", draws: int = 1) -> Attack:

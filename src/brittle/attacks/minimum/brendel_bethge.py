@@ -17,7 +17,7 @@ from ...kernels import planes, trust_region
 from ..parts.boundary import adversarial_start
 from ..parts.linearise import nearest_plane
 
-DRAWS, CLIMB = 30, 10  # most random inputs, and most steps from x, to find a first win
+CLIMB = 10  # most steps from x to find a first win
 NEARER = 10  # halvings of its way from x
 
 
@@ -35,7 +35,7 @@ class BrendelBethge:
     geometrically to `decay` of its first value, `step_size` times the root of the number of features in units of the input range; the
     authors' falls to a millionth, so that most steps go nowhere. Their solver is BFGS on the dual problem, one sample after another;
     this one is two nested searches for all of them.
-    Cost: at most 1 forward and 1 backward a step, and for the starts 10 of both and 62 forwards more. Norms: all.
+    Cost: at most 1 forward and 1 backward a step, and for the starts 10 of both and 32 + `starts` forwards more. Norms: all.
     """
 
     steps: int = 1000
@@ -43,6 +43,7 @@ class BrendelBethge:
     overshoot: float = 1.1
     momentum: float = 0.8
     decay: float = 3e-3
+    starts: int = 30  # random inputs tried for one that wins, where the problem's starts do not
 
     access: ClassVar[Access] = Access.GRADIENT
     minimises: ClassVar[bool] = True
@@ -51,6 +52,8 @@ class BrendelBethge:
     def __post_init__(self) -> None:
         if self.steps < 1:
             raise InputError(f"steps={self.steps} would do nothing; give 1 or more")
+        if self.starts < 0:
+            raise InputError(f"starts={self.starts} is no number of inputs; give 0 or more")
         if not self.step_size > 0:
             raise InputError(f"step_size={self.step_size:g} goes nowhere; give a positive number, as in step_size=0.3")
         if not 1 <= self.overshoot < 2:
@@ -65,7 +68,7 @@ class BrendelBethge:
     def __call__(self, problem: Problem) -> Tensor:  # (B, *S)
         ball = problem.ball("brendel_bethge")
         best = Incumbent.at(ball.origin)
-        drawn, found = adversarial_start(problem, DRAWS)
+        drawn, found = adversarial_start(problem, self.starts)
         best.offer_smaller(drawn, ball.norm.size(drawn - ball.x), found, None)
         if problem.starts is None:
             climbed, reached = _climbed(problem, best.size > 0)
