@@ -75,35 +75,37 @@ class DDN:
         x, size = region.x, region.norm.size
         wide = (-1, *(1,) * (x.ndim - 1))
         unit = (region.upper - region.lower).flatten(1).amax(1).expand(len(x))
-        delta = torch.zeros_like(x) if problem.starts is None else problem.starts.clamp(region.lower, region.upper) - x
-        length = unit * self.start if problem.starts is None else size(delta)
+        point = x.clone() if problem.starts is None else problem.starts.clamp(region.lower, region.upper)
+        length = unit * self.start if problem.starts is None else size(point - x)
         for step in range(self.steps):
-            point = self._rounded(torch.clamp(x + delta, region.lower, region.upper), region.lower, region.upper)
+            point = self._rounded(point, region.lower, region.upper)
             here, _, grad = query(problem, point, self.loss)
+            delta = point - x
             won, before = here > 0, best.score
-            best.offer_smaller(point, size(point - x), won)
+            best.offer_smaller(point, size(delta), won)
             margin.copy_(torch.where(best.score > before, here, margin))
             share = (1 + math.cos(math.pi * step / self.steps)) / 2
             gamma = self.gamma * (0.02 + 0.98 * share)
             length = length * torch.where(won, 1 - gamma, 1 + gamma)
             if region.free is not None:
                 grad = grad * region.free
-            grad = self._alive(problem, grad)
-            stride = unit * self.step_size * (0.01 + 0.99 * share)
-            delta = point - x + grad.mul_((stride / size(grad).clamp_min(1e-30)).view(wide))
-            delta.mul_((length / size(delta).clamp_min(1e-30)).view(wide))
-
-    def _alive(self, problem: Problem, grad: Tensor) -> Tensor:
-        """A random direction where the gradient is zero."""
-        noise = problem.streams.fork(0)  # the same numbers whoever is beside it
-        dead = (grad == 0).flatten(1).all(1)
-        if not bool(dead.any()):
-            return grad
-        random = noise.normal(tuple(grad.shape[1:])).to(grad.dtype)
-        return torch.where(dead.view(-1, *(1,) * (grad.ndim - 1)), random, grad)
+            slope = size(grad)
+            if not bool(slope.all()):
+                grad = _alive(problem, grad, slope)
+                slope = size(grad)
+            stride = unit * (self.step_size * (0.01 + 0.99 * share))
+            delta.addcmul_(grad, (stride / slope.clamp_min_(1e-30)).view(wide))
+            point = torch.addcmul(x, delta, (length / size(delta).clamp_min_(1e-30)).view(wide), out=delta)
+            torch.clamp(point, region.lower, region.upper, out=point)
 
     def _rounded(self, point: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
         if not self.levels:
             return point
         scale = (upper - lower).clamp_min(torch.finfo(point.dtype).tiny) / (self.levels - 1)
         return torch.clamp(lower + torch.round((point - lower) / scale) * scale, lower, upper)
+
+
+def _alive(problem: Problem, grad: Tensor, slope: Tensor) -> Tensor:
+    """A random direction where the gradient's size (B,) is zero; the same numbers whoever is beside it."""
+    random = problem.streams.fork(0).normal(tuple(grad.shape[1:])).to(grad.dtype)
+    return torch.where((slope == 0).view(-1, *(1,) * (grad.ndim - 1)), random, grad)
