@@ -391,17 +391,17 @@ def test_who_is_won_by_x_itself_stays_there() -> None:
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [
-        (lambda: brittle.gama_pgd(0), "steps=0 would do nothing"),
+        (lambda: brittle.gama_pgd(0), "steps=0 is too few"),
         (lambda: brittle.gama_pgd(relaxation=-1.0), "relaxation=-1 would hold"),
-        (lambda: brittle.tpgd(steps=0), "steps=0 would do nothing"),
-        (lambda: brittle.tpgd(step_size=0.0), "step_size=0 goes nowhere"),
-        (lambda: brittle.jitter(steps=0), "steps=0 would do nothing"),
-        (lambda: brittle.jitter(step_size=-1.0), "step_size=-1 goes nowhere"),
+        (lambda: brittle.tpgd(steps=0), "steps=0 is too few"),
+        (lambda: brittle.tpgd(step_size=0.0), "step_size=0 is not positive"),
+        (lambda: brittle.jitter(steps=0), "steps=0 is too few"),
+        (lambda: brittle.jitter(step_size=-1.0), "step_size=-1 is not positive"),
         (lambda: brittle.jitter(scale=0.0), "scale=0 would make all outputs alike"),
         (lambda: brittle.jitter(noise=-0.1), "noise=-0.1 is not a deviation"),
-        (lambda: brittle.adam_pgd(steps=0), "steps=0 would do nothing"),
-        (lambda: brittle.adam_pgd(step_size=0.0), "step_size=0 goes nowhere"),
-        (lambda: brittle.acg(0), "steps=0 would do nothing"),
+        (lambda: brittle.adam_pgd(steps=0), "steps=0 is too few"),
+        (lambda: brittle.adam_pgd(step_size=0.0), "step_size=0 is not positive"),
+        (lambda: brittle.acg(0), "steps=0 is too few"),
         (lambda: ConjugateGradient(start="rim"), "start='rim' is not one of clean, random"),  # type: ignore[arg-type]
     ],
 )

@@ -242,15 +242,15 @@ def test_under_a_budget_the_fewest_features_count_not_the_shortest_change() -> N
 
 def test_wrong_options_are_refused_with_a_sentence() -> None:
     for make, words in (
-        (lambda: NewtonFool(eta=0.0), "goes nowhere"),
+        (lambda: NewtonFool(eta=0.0), "eta=0 is not positive"),
         (lambda: NewtonFool(steps=0), "steps=0"),
-        (lambda: TrustRegion(radius=2.0), "not a share"),
+        (lambda: TrustRegion(radius=2.0), "at least 0.2 and at most 1"),
         (lambda: TrustRegion(growth=0.5), "narrow"),
         (lambda: TrustRegion(candidates=0), "candidates=0"),
         (lambda: SparseFool(reach=0.5), "stops short"),
         (lambda: SparseFool(inner=0), "inner=0"),
         (lambda: FewFeatures(CW(), rounds=0), "rounds=0"),
-        (lambda: FewFeatures(CW(), share=1.0), "no part"),
+        (lambda: FewFeatures(CW(), share=1.0), "share=1 is out of range"),
         (lambda: FewFeatures(brittle.pgd(3)), "minimises"),
     ):
         with pytest.raises(brittle.InputError, match=words):

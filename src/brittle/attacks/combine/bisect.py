@@ -13,6 +13,7 @@ from ...core.oracle import Access
 from ...core.problem import Attack, Problem
 from ...errors import InputError
 from ..fixed.gradient_ascent import GradientAscent
+from ..parts.options import at_least
 from .answers import offer_answer
 
 FIRST = 1 / 16  # of the largest radius of interest, where the search begins
@@ -43,10 +44,7 @@ class Bisect:
     paper: ClassVar[str] = "combinator"
 
     def __post_init__(self) -> None:
-        if self.rounds < 1:
-            raise InputError(f"rounds={self.rounds} would run nothing; give 1 or more")
-        if self.shrink < 0:
-            raise InputError(f"shrink={self.shrink} is not a number of questions; give 0 or more")
+        at_least(self, rounds=1, shrink=0)
         if self.attack.minimises:
             raise InputError("Bisect looks for the radius of an attack of a fixed budget; this one minimises by itself")
 

@@ -12,7 +12,7 @@ from ...core.goal import without
 from ...core.incumbent import Incumbent
 from ...core.oracle import Access
 from ...core.problem import Attack, Problem
-from ...errors import InputError
+from ..parts.options import at_least
 from .answers import offer_answer
 
 
@@ -33,8 +33,7 @@ class EachTarget:
     paper: ClassVar[str] = "combinator"
 
     def __post_init__(self) -> None:
-        if self.targets < 1:
-            raise InputError(f"targets={self.targets} would run nothing; give 1 or more")
+        at_least(self, targets=1)
 
     @property
     def access(self) -> Access:

@@ -13,6 +13,7 @@ from ...core.oracle import Access
 from ...core.problem import Attack, NormBall, Problem
 from ...errors import InputError
 from ..parts.directions import directions
+from ..parts.options import at_least
 from .answers import offer_answer
 
 
@@ -38,8 +39,7 @@ class FarStarts:
     paper: ClassVar[str] = "brittle"
 
     def __post_init__(self) -> None:
-        if self.starts < 0:
-            raise InputError(f"starts={self.starts} is no number of places; give 0 or more")
+        at_least(self, starts=0)
         for part in (self.attack, self.polish):
             if part is not None and not part.minimises:
                 raise InputError("FarStarts is for attacks that minimise; put Bisect around one at a fixed budget")

@@ -13,6 +13,7 @@ from ...core.norms import L2
 from ...core.oracle import Access
 from ...core.problem import Attack, Problem
 from ...errors import InputError
+from ..parts.options import at_least, between
 from ..parts.query import query
 
 
@@ -37,10 +38,8 @@ class FewFeatures:
     paper: ClassVar[str] = "Carlini and Wagner 2017, arXiv:1608.04644"
 
     def __post_init__(self) -> None:
-        if self.rounds < 1:
-            raise InputError(f"rounds={self.rounds} would run nothing; give 1 or more")
-        if not 0 < self.share < 1:
-            raise InputError(f"share={self.share:g} is no part of the features; give one between 0 and 1")
+        at_least(self, rounds=1)
+        between(self, 0, 1, "share")
         if not self.attack.minimises:
             raise InputError("FewFeatures needs an attack that minimises its L2 size, such as cw or ddn")
 

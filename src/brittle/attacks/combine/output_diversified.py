@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ...core.oracle import Access
 from ...core.problem import Attack, Problem
-from ...errors import InputError
+from ..parts.options import at_least
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,7 @@ class OutputDiversified:
     paper: ClassVar[str] = "Tashiro et al. 2020, arXiv:2003.06878"
 
     def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise InputError(f"steps={self.steps} would leave the start as it is; give 1 or more")
+        at_least(self, steps=1)
 
     @property
     def access(self) -> Access:

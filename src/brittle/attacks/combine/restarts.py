@@ -11,7 +11,7 @@ from torch import Tensor
 from ...core.incumbent import Incumbent
 from ...core.oracle import Access
 from ...core.problem import Attack, Problem
-from ...errors import InputError
+from ..parts.options import at_least
 from .answers import offer_answer
 
 
@@ -30,8 +30,7 @@ class Restarts:
     paper: ClassVar[str] = "combinator"
 
     def __post_init__(self) -> None:
-        if self.restarts < 1:
-            raise InputError(f"restarts={self.restarts} would run nothing; give 1 or more")
+        at_least(self, restarts=1)
 
     @property
     def minimises(self) -> bool:

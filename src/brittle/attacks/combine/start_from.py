@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ...core.oracle import Access
 from ...core.problem import Attack, Problem
-from ...errors import InputError
+from ..parts.options import positive
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,7 @@ class StartFrom:
     paper: ClassVar[str] = "combinator"
 
     def __post_init__(self) -> None:
-        if not self.reach > 0:
-            raise InputError(f"reach={self.reach:g} leaves no room to start from; give more than 0, as in reach=2")
+        positive(self, "reach", why="leaves no room to start from")
 
     @property
     def access(self) -> Access:

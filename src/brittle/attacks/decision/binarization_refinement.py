@@ -10,8 +10,8 @@ from torch import Tensor
 
 from ...core.oracle import Access
 from ...core.problem import Problem
-from ...errors import InputError
 from ..parts.asker import Asker
+from ..parts.options import at_least, one_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,10 +36,8 @@ class BinarizationRefinement:
     paper: ClassVar[str] = "Rauber et al. 2017, arXiv:1707.04131"
 
     def __post_init__(self) -> None:
-        if self.included not in ("upper", "lower"):
-            raise InputError(f"included={self.included!r} is no side of a threshold; give upper or lower")
-        if self.starts < 0:
-            raise InputError(f"starts={self.starts}: a number of inputs is not negative; give 0 for none")
+        one_of(self, "included", "upper", "lower")
+        at_least(self, starts=0)
 
     def __call__(self, problem: Problem) -> Tensor:  # (B, *S)
         ball = problem.ball("binarization_refinement")

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from ...core.oracle import Access
 from ...core.problem import NormBall, Problem
-from ...errors import InputError
-from ..parts.approach import check_options, nearest_start
+from ..parts.approach import nearest_start
 from ..parts.asker import Asker
 from ..parts.directions import bundle, check_directions, directions
+from ..parts.options import at_least, between, positive
 
 _TOLERANCE = 1e-3  # how near the boundary the walk begins, as a share of the way to x
 _TOGETHER = 16  # directions that are drawn at a time
@@ -50,12 +50,11 @@ class Boundary:
     paper: ClassVar[str] = "Brendel et al. 2018, arXiv:1712.04248"
 
     def __post_init__(self) -> None:
-        check_options(self.queries, self.inwards, "inwards", starts=self.starts, check=self.check)
-        check_directions(self.directions, self.reduction)
-        if not self.sideways > 0:
-            raise InputError(f"sideways={self.sideways:g} goes nowhere; give a positive length, such as 0.1")
-        if not self.adapt >= 1:
-            raise InputError(f"adapt={self.adapt:g} would take longer steps where they fail; give 1 or more")
+        at_least(self, queries=3, starts=1, check=1)
+        between(self, 0, 1, "inwards")
+        check_directions(self)
+        positive(self, "sideways")
+        at_least(self, adapt=1, why="would take longer steps where they fail")
 
     def __call__(self, problem: Problem) -> Tensor:  # (B, *S)
         everyone = Asker.of(problem, problem.ball("boundary", "l2"), self.queries, self.stop)

@@ -11,12 +11,12 @@ from torch import Tensor
 
 from ...core.oracle import Access
 from ...core.problem import Problem
-from ...errors import InputError
 from ...kernels.circles import unit
 from ..parts import directions as subspace
-from ..parts.approach import back, check_options, nearest_start
+from ..parts.approach import back, nearest_start
 from ..parts.asker import Asker, half_circle, narrowed, widened
 from ..parts.normal import estimated_normal
+from ..parts.options import at_least, between
 
 _WIDEST = 0.95 * math.pi / 2
 
@@ -48,10 +48,9 @@ class CGBA:
     paper: ClassVar[str] = "Reza et al. 2023, arXiv:2308.03163"
 
     def __post_init__(self) -> None:
-        check_options(self.queries, self.probe, draws=self.draws)
-        subspace.check_directions(self.directions, self.reduction)
-        if self.looks < 0:
-            raise InputError(f"looks={self.looks}: a number of directions is not negative; give 0 for none")
+        at_least(self, queries=3, draws=1, looks=0)
+        between(self, 0, 1, "probe")
+        subspace.check_directions(self)
 
     def __call__(self, problem: Problem) -> Tensor:  # (B, *S)
         whole = Asker.of(problem, problem.ball("CGBA", "l2"), self.queries, self.stop)

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from ...core.oracle import Access
 from ...core.problem import Problem
-from ...errors import InputError
-from ..parts.approach import back, check_options, nearest_start
+from ..parts.approach import back, nearest_start
 from ..parts.asker import Asker
 from ..parts.directions import check_directions, widened
 from ..parts.normal import estimated_normal
+from ..parts.options import at_least, between
 
 _PARTS = (1.0, 0.5, 0.25, 0.125)  # of the way from a point to the one along the normal
 
@@ -52,12 +52,11 @@ class GeoDA:
     paper: ClassVar[str] = "Rahmati et al. 2020, arXiv:2003.06468"
 
     def __post_init__(self) -> None:
-        check_options(self.queries, self.probe, draws=self.draws, starts=self.starts)
-        check_directions(self.directions, self.reduction)
-        if not self.growth >= 1:
-            raise InputError(f"growth={self.growth:g} would ask less and less; give 1 or more")
-        if not 0 <= self.memory <= 1:
-            raise InputError(f"memory={self.memory:g} is no weight; give one between 0 and 1")
+        at_least(self, queries=3, draws=1, starts=1)
+        between(self, 0, 1, "probe")
+        between(self, 0, 1, "memory", ends="[]")
+        check_directions(self)
+        at_least(self, growth=1, why="would ask less and less")
 
     def __call__(self, problem: Problem) -> Tensor:  # (B, *S)
         everyone = Asker.of(problem, problem.ball("geoda", "l2", "linf", "l1"), self.queries, self.stop)

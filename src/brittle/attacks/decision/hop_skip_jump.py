@@ -14,12 +14,12 @@ from torch import Tensor
 
 from ...core.oracle import Access
 from ...core.problem import NormBall, Problem
-from ...errors import InputError
 from ...kernels.circles import across, unit
-from ..parts.approach import back, check_options, nearest_start
+from ..parts.approach import back, nearest_start
 from ..parts.asker import Asker
 from ..parts.directions import check_directions, widened
 from ..parts.normal import estimated_normal
+from ..parts.options import at_least, between, one_of
 
 _HALVINGS = 20  # of a jump, until it is given up
 
@@ -56,10 +56,10 @@ class HopSkipJump:
     paper: ClassVar[str] = "Chen et al. 2020, arXiv:1904.02144"
 
     def __post_init__(self) -> None:
-        check_options(self.queries, self.probe, steps=self.steps, draws=self.draws, starts=self.starts)
-        check_directions(self.directions, self.reduction)
-        if self.jump not in ("normal", "tangent"):
-            raise InputError(f"jump={self.jump!r} is not one of normal, tangent")
+        at_least(self, queries=3, steps=1, draws=1, starts=1)
+        between(self, 0, 1, "probe")
+        check_directions(self)
+        one_of(self, "jump", "normal", "tangent")
 
     def __call__(self, problem: Problem) -> Tensor:  # (B, *S)
         ball = problem.ball("tangent", "l2") if self.jump == "tangent" else problem.ball("hop_skip_jump", "l2", "linf")

@@ -11,8 +11,8 @@ from torch import Tensor
 from ...core.oracle import Access
 from ...core.problem import NormBall, Problem
 from ...core.streams import Streams
-from ...errors import InputError
 from ..parts.asker import Asker
+from ..parts.options import at_least
 
 _DENSER = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8, 1.0)  # share of the features that are salt or pepper, in turn
 _FORK = 0x9017  # the starts draw from streams of their own
@@ -40,11 +40,7 @@ class Pointwise:
     paper: ClassVar[str] = "Schott et al. 2019, arXiv:1805.09190"
 
     def __post_init__(self) -> None:
-        if self.queries < 3:
-            raise InputError(f"queries={self.queries} is too few for x, a start and the answer; give 3 or more")
-        for name in ("starts", "searches"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name}={getattr(self, name)} would find nothing; give 1 or more")
+        at_least(self, queries=3, starts=1, searches=1)
 
     def __call__(self, problem: Problem) -> Tensor:  # (B, *S)
         everyone = Asker.of(problem, problem.ball("pointwise", "l0"), self.queries, self.stop)

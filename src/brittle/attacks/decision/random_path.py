@@ -12,8 +12,8 @@ from torch import Tensor
 
 from ...core.oracle import Access
 from ...core.problem import NormBall, Problem
-from ...errors import InputError
 from ..parts.asker import Asker, Path, narrowed, segment
+from ..parts.options import at_least, one_of
 
 CLOSE = 2e-5  # of a blended path: so near to where it first wins is near enough
 
@@ -41,13 +41,8 @@ class RandomPath:
     paper: ClassVar[str] = "Rauber et al. 2020, Foolbox"
 
     def __post_init__(self) -> None:
-        if self.kind not in ("blend", "salt_and_pepper"):
-            raise InputError(f"kind={self.kind!r} is not one of blend, salt_and_pepper")
-        if self.queries < 3:
-            raise InputError(f"queries={self.queries} is too few for x, a point and the answer; give 3 or more")
-        for name in ("draws", "steps"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name}={getattr(self, name)} would ask nothing; give 1 or more")
+        one_of(self, "kind", "blend", "salt_and_pepper")
+        at_least(self, queries=3, draws=1, steps=1)
 
     def __call__(self, problem: Problem) -> Tensor:  # (B, *S)
         norms = ("linf", "l2", "l1") if self.kind == "blend" else ("l2", "l1", "l0")

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from ...core.oracle import Access
 from ...core.problem import Problem
-from ...errors import InputError
 from ..parts.asker import Asker
+from ..parts.options import at_least, between
 
 _FINEST = 16  # how often the tolerance halves, with blocks of one feature, before a pass without gain means that there is none
 
@@ -36,12 +36,8 @@ class RayS:
     paper: ClassVar[str] = "Chen and Gu 2020, arXiv:2006.12792"
 
     def __post_init__(self) -> None:
-        if self.queries < 3:
-            raise InputError(f"queries={self.queries} cannot look at a start; give 3 or more")
-        if not 0 < self.tolerance < 1:
-            raise InputError(
-                f"tolerance={self.tolerance:g} is no part of a length; give one between 0 and 1, such as 0.001"
-            )
+        at_least(self, queries=3)
+        between(self, 0, 1, "tolerance")
 
     def __call__(self, problem: Problem) -> Tensor:  # (B, *S)
         ball = problem.ball("RayS", "linf")

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from ...core.oracle import Access
 from ...core.problem import Problem
-from ...errors import InputError
-from ..parts.approach import check_options, nearest_start
+from ..parts.approach import nearest_start
 from ..parts.asker import Asker, Path, narrowed, segment, widened
 from ..parts.normal import estimated_normal
+from ..parts.options import at_least, between, positive
 
 _TURNS = 15  # longer or shorter ones, in a step
 _GAIN = 0.005  # by how much a turn must shorten the way; half of it after every step without gain
@@ -46,11 +46,9 @@ class SignOPT:
     paper: ClassVar[str] = "Cheng et al. 2020, arXiv:1909.10773"
 
     def __post_init__(self) -> None:
-        check_options(self.queries, self.probe, draws=self.draws)
-        if self.looks < 0:
-            raise InputError(f"looks={self.looks}: a number of directions is not negative; give 0 for none")
-        if not self.turn > 0:
-            raise InputError(f"turn={self.turn:g} turns nothing; give a positive length, such as 1")
+        at_least(self, queries=3, draws=1, looks=0)
+        between(self, 0, 1, "probe")
+        positive(self, "turn")
 
     def __call__(self, problem: Problem) -> Tensor:  # (B, *S)
         whole = Asker.of(problem, problem.ball("Sign-OPT", "l2", "linf"), self.queries, self.stop)

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from ...core.oracle import Access
 from ...core.problem import NormBall, Problem
-from ...errors import InputError
-from ..parts.approach import check_options, nearest_start
+from ..parts.approach import nearest_start
 from ..parts.asker import Asker
 from ..parts.directions import LEAST, bundle
+from ..parts.options import at_least, between
 
 _ROUNDS = 10  # between two looks at how often the steps win
 _OFTEN, _SELDOM = 0.7, 0.3  # above and below which shares the lengths change
@@ -52,11 +52,9 @@ class SignFlip:
     paper: ClassVar[str] = "Chen et al. 2020, ECCV, random sign flip"
 
     def __post_init__(self) -> None:
-        check_options(self.queries, self.step, "step", starts=self.starts)
-        if not 0 < self.flips < 1:
-            raise InputError(f"flips={self.flips:g} is no chance; give one between 0 and 1, such as 0.001")
-        if not self.reduction >= 1:
-            raise InputError(f"reduction={self.reduction:g} would make images larger; give 1 or more, such as 4")
+        at_least(self, queries=3, starts=1)
+        between(self, 0, 1, "step", "flips")
+        at_least(self, reduction=1, why="would make images larger")
 
     def __call__(self, problem: Problem) -> Tensor:  # (B, *S)
         everyone = Asker.of(problem, problem.ball("signflip", "linf"), self.queries, self.stop)

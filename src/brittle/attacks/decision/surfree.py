@@ -12,11 +12,11 @@ from torch import Tensor
 from ...core.oracle import Access
 from ...core.problem import Problem
 from ...core.streams import Streams
-from ...errors import InputError
 from ...kernels.circles import across, unit
 from ...kernels.dct import dct, idct
 from ..parts.approach import nearest_start
 from ..parts.asker import Asker, Path, half_circle, narrowed
+from ..parts.options import at_least, between
 
 _WIDEST = 0.95 * math.pi / 2
 _NARROWEST = 1e-3  # who has come down to this angle leaves: no step would gain more than a millionth
@@ -50,17 +50,9 @@ class SurFree:
     paper: ClassVar[str] = "Maho et al. 2021, arXiv:2011.12807"
 
     def __post_init__(self) -> None:
-        if self.queries < 3:
-            raise InputError(f"queries={self.queries} cannot look at a start; give 3 or more")
-        if not 0 < self.angle < 90:
-            raise InputError(f"angle={self.angle:g} does not lie on the half circle; give degrees between 0 and 90")
-        if self.memory < 0 or self.looks < 0:
-            raise InputError(f"memory={self.memory}, looks={self.looks}: a number of directions is not negative")
-        for name in ("rho", "frequencies", "precision"):
-            if not 0 < getattr(self, name) <= 1:
-                raise InputError(
-                    f"{name}={getattr(self, name):g} is no part of a whole; give more than 0, 1 at the most"
-                )
+        at_least(self, queries=3, memory=0, looks=0)
+        between(self, 0, 90, "angle", why="does not lie on the half circle")
+        between(self, 0, 1, "rho", "frequencies", "precision", ends="(]")
 
     def __call__(self, problem: Problem) -> Tensor:  # (B, *S)
         whole = Asker.of(problem, problem.ball("SurFree", "l2"), self.queries, self.stop)

@@ -11,10 +11,10 @@ from torch import Tensor
 from ...core.losses import find_loss, find_slope
 from ...core.oracle import Access
 from ...core.problem import Problem
-from ...errors import InputError
 from ...kernels.adam import Adam
 from ...kernels.sizes import linf
 from ..parts.ascent import Ascent
+from ..parts.options import at_least, positive
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,10 +38,8 @@ class AdamPGD:
     paper: ClassVar[str] = "Uesato 2018, arXiv:1802.05666"
 
     def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise InputError(f"steps={self.steps} would do nothing; give 1 or more")
-        if self.step_size is not None and not self.step_size > 0:
-            raise InputError(f"step_size={self.step_size:g} goes nowhere; give a positive length, or leave it out")
+        at_least(self, steps=1)
+        positive(self, "step_size")
         find_loss(self.loss)
 
     def __call__(self, problem: Problem) -> Tensor:  # (B, *S)

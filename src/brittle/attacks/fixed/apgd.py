@@ -12,8 +12,8 @@ from ...core.incumbent import Incumbent
 from ...core.losses import find_loss
 from ...core.oracle import Access
 from ...core.problem import Problem
-from ...errors import InputError
 from ..parts.halving import Halving, checkpoints
+from ..parts.options import at_least, between
 from ..parts.query import query
 
 
@@ -57,11 +57,8 @@ class APGD:
     paper: ClassVar[str] = "Croce and Hein 2020, arXiv:2003.01690"
 
     def __post_init__(self) -> None:
-        for name in ("steps", "draws"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name}={getattr(self, name)} would do nothing; give 1 or more")
-        if not 0 < self.rho <= 1:
-            raise InputError(f"rho={self.rho:g} is not a share of the steps; give more than 0 and at most 1")
+        at_least(self, steps=1, draws=1)
+        between(self, 0, 1, "rho", ends="(]")
         find_loss(self.loss)
 
     def __call__(self, problem: Problem) -> Tensor:  # (B, *P)

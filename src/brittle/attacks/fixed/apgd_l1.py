@@ -12,8 +12,8 @@ from ...core.incumbent import Incumbent
 from ...core.losses import find_loss
 from ...core.oracle import Access
 from ...core.problem import NormBall, Problem
-from ...errors import InputError
 from ...kernels.ascent import largest_signs
+from ..parts.options import at_least
 from ..parts.query import query
 
 
@@ -56,9 +56,7 @@ class SparseAPGD:
     paper: ClassVar[str] = "Croce and Hein 2021, arXiv:2103.01208"
 
     def __post_init__(self) -> None:
-        for name in ("steps", "draws"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name}={getattr(self, name)} would do nothing; give 1 or more")
+        at_least(self, steps=1, draws=1)
         find_loss(self.loss)
 
     def __call__(self, problem: Problem) -> Tensor:  # (B, *S)

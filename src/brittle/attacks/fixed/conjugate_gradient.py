@@ -12,8 +12,8 @@ from ...core.incumbent import Incumbent
 from ...core.losses import find_loss
 from ...core.oracle import Access
 from ...core.problem import Problem
-from ...errors import InputError
 from ..parts.halving import Halving, checkpoints
+from ..parts.options import at_least, one_of
 from ..parts.query import query
 
 
@@ -64,10 +64,8 @@ class ConjugateGradient:
     paper: ClassVar[str] = "Yamamura 2022, arXiv:2206.09628"
 
     def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise InputError(f"steps={self.steps} would do nothing; give 1 or more")
-        if self.start not in ("clean", "random"):
-            raise InputError(f"start={self.start!r} is not one of clean, random")
+        at_least(self, steps=1)
+        one_of(self, "start", "clean", "random")
         find_loss(self.loss)
 
     def __call__(self, problem: Problem) -> Tensor:  # (B, *P)

@@ -13,6 +13,7 @@ from ...core.incumbent import Incumbent
 from ...core.oracle import Access
 from ...core.problem import Problem
 from ...errors import InputError
+from ..parts.options import at_least
 from ..parts.query import query
 
 
@@ -42,9 +43,7 @@ class ConstraintRelaxation:
     paper: ClassVar[str] = "Efficient Robustness Evaluation via Constraint Relaxation, AAAI 2025"
 
     def __post_init__(self) -> None:
-        for name in ("targets", "restarts", "cycles"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name}={getattr(self, name)} would do nothing; give 1 or more")
+        at_least(self, targets=1, restarts=1, cycles=1)
         if self.cycle < 3 or self.cycle % 3:
             raise InputError(f"cycle={self.cycle} is not made of three phases; give a multiple of 3, such as 30")
 

@@ -11,9 +11,9 @@ from ...core.goal import Classify
 from ...core.losses import find_slope
 from ...core.oracle import Access
 from ...core.problem import Problem
-from ...errors import InputError
 from ..parts.ascent import Ascent
 from ..parts.climb import kept
+from ..parts.options import at_least
 from ..parts.softmax import lively, through_softmax
 
 
@@ -38,10 +38,8 @@ class GAMA:
     paper: ClassVar[str] = "Sriramanan 2020, arXiv:2011.14969"
 
     def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise InputError(f"steps={self.steps} would do nothing; give 1 or more")
-        if not self.relaxation >= 0:
-            raise InputError(f"relaxation={self.relaxation:g} would hold the clean outputs; give 0 or more")
+        at_least(self, steps=1)
+        at_least(self, relaxation=0, why="would hold the clean outputs")
 
     def __call__(self, problem: Problem) -> Tensor:  # (B, *P)
         walk = Ascent(problem, problem.region.origin.clone())

@@ -14,6 +14,7 @@ from ...core.oracle import Access
 from ...core.problem import Problem
 from ...errors import InputError
 from ...kernels.sampling import mix
+from ..parts.options import at_least, one_of, positive
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,15 +51,10 @@ class GradientAscent:
     paper: ClassVar[str] = "Madry et al. 2018, arXiv:1706.06083"
 
     def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise InputError(f"steps={self.steps} would do nothing; give 1 or more")
-        if self.draws < 1:
-            raise InputError(f"draws={self.draws} would ask nothing; give 1 or more")
-        if self.step_size is not None and not self.step_size > 0:
-            raise InputError(f"step_size={self.step_size:g} goes nowhere; give a positive length, or leave it out")
-        for name, accepted in (("start", ("clean", "random")), ("keep", ("best", "last"))):
-            if getattr(self, name) not in accepted:
-                raise InputError(f"{name}={getattr(self, name)!r} is not one of {', '.join(accepted)}")
+        at_least(self, steps=1, draws=1)
+        positive(self, "step_size")
+        one_of(self, "start", "clean", "random")
+        one_of(self, "keep", "best", "last")
         if self.cycles and (self.momentum or self.draws > 1):
             raise InputError(
                 "cycles=True needs momentum=0 and draws=1: otherwise a point that comes back goes on elsewhere"

@@ -11,7 +11,7 @@ from torch import Tensor
 from ...core.losses import find_loss
 from ...core.oracle import Access
 from ...core.problem import Problem
-from ...errors import InputError
+from ..parts.options import at_least, positive
 from ..parts.query import query
 
 
@@ -39,12 +39,9 @@ class InputOptimisation:
     paper: ClassVar[str] = "Simonyan 2014, arXiv:1312.6034"
 
     def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise InputError(f"steps={self.steps} would do nothing; give 1 or more")
-        if not self.step_size > 0:
-            raise InputError(f"step_size={self.step_size:g} goes nowhere; give a positive length")
-        if not self.total_variation >= 0:
-            raise InputError(f"total_variation={self.total_variation:g} would reward roughness; give 0 or more")
+        at_least(self, steps=1)
+        positive(self, "step_size")
+        at_least(self, total_variation=0, why="would reward roughness")
         find_loss(self.loss)
 
     def __call__(self, problem: Problem) -> Tensor:  # (B, *S)

@@ -11,9 +11,9 @@ from torch import Tensor
 from ...core.goal import Classify
 from ...core.oracle import Access
 from ...core.problem import Problem
-from ...errors import InputError
 from ..parts.ascent import Ascent
 from ..parts.climb import kept
+from ..parts.options import at_least, positive
 from ..parts.softmax import lively, through_softmax
 
 
@@ -39,14 +39,10 @@ class Jitter:
     paper: ClassVar[str] = "Schwinn 2021, arXiv:2105.10304"
 
     def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise InputError(f"steps={self.steps} would do nothing; give 1 or more")
-        if self.step_size is not None and not self.step_size > 0:
-            raise InputError(f"step_size={self.step_size:g} goes nowhere; give a positive length, or leave it out")
-        if not self.scale > 0:
-            raise InputError(f"scale={self.scale:g} would make all outputs alike; give a positive number, such as 10")
-        if not self.noise >= 0:
-            raise InputError(f"noise={self.noise:g} is not a deviation; give 0 or more")
+        at_least(self, steps=1)
+        positive(self, "step_size")
+        positive(self, "scale", why="would make all outputs alike")
+        at_least(self, noise=0, why="is not a deviation")
 
     def __call__(self, problem: Problem) -> Tensor:  # (B, *P)
         region, streams = problem.region, problem.streams

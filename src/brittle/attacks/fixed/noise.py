@@ -11,8 +11,8 @@ from torch import Tensor
 from ...core.incumbent import Incumbent
 from ...core.oracle import Access
 from ...core.problem import Problem
-from ...errors import InputError
 from ..parts.furthest import furthest
+from ..parts.options import at_least, one_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,10 +34,8 @@ class Noise:
     paper: ClassVar[str] = "baseline"
 
     def __post_init__(self) -> None:
-        if self.kind not in ("uniform", "gaussian"):
-            raise InputError(f"kind={self.kind!r} is not one of uniform, gaussian")
-        if self.draws < 1:
-            raise InputError(f"draws={self.draws} would try nothing; give 1 or more")
+        one_of(self, "kind", "uniform", "gaussian")
+        at_least(self, draws=1)
 
     def __call__(self, problem: Problem) -> Tensor:  # (B, *S)
         if self.draws == 1:

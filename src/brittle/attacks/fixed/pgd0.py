@@ -12,7 +12,7 @@ from ...core.incumbent import Incumbent
 from ...core.losses import find_loss
 from ...core.oracle import Access
 from ...core.problem import Problem
-from ...errors import InputError
+from ..parts.options import at_least, positive
 from ..parts.query import query
 
 
@@ -37,12 +37,8 @@ class PGD0:
     paper: ClassVar[str] = "Croce 2019, arXiv:1909.05040"
 
     def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise InputError(f"steps={self.steps} would do nothing; give 1 or more")
-        if not self.step_size > 0:
-            raise InputError(
-                f"step_size={self.step_size:g} goes nowhere; give a positive share of the input range, such as 1"
-            )
+        at_least(self, steps=1)
+        positive(self, "step_size")
         find_loss(self.loss)
 
     def __call__(self, problem: Problem) -> Tensor:  # (B, *S)

@@ -12,7 +12,7 @@ from ...core.incumbent import Incumbent
 from ...core.losses import find_loss
 from ...core.oracle import Access
 from ...core.problem import Problem
-from ...errors import InputError
+from ..parts.options import at_least, between, positive
 from ..parts.query import query
 
 
@@ -37,14 +37,9 @@ class SLIDE:
     paper: ClassVar[str] = "Tramer 2019, arXiv:1904.13000"
 
     def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise InputError(f"steps={self.steps} would do nothing; give 1 or more")
-        if not 0 < self.share <= 1:
-            raise InputError(
-                f"share={self.share:g} is no share of the features; give more than 0 and at most 1, as in 0.01"
-            )
-        if self.step_size is not None and not self.step_size > 0:
-            raise InputError(f"step_size={self.step_size:g} goes nowhere; give a positive length, or leave it out")
+        at_least(self, steps=1)
+        positive(self, "step_size")
+        between(self, 0, 1, "share", ends="(]")
         find_loss(self.loss)
 
     def __call__(self, problem: Problem) -> Tensor:  # (B, *S)

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from ...core.oracle import Access
 from ...core.problem import Problem
-from ...errors import InputError
 from ..parts.ascent import Ascent
 from ..parts.climb import kept
+from ..parts.options import at_least, positive
 from ..parts.softmax import balanced, lively
 
 
@@ -37,10 +37,8 @@ class TPGD:
     paper: ClassVar[str] = "Zhang 2019, arXiv:1901.08573"
 
     def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise InputError(f"steps={self.steps} would do nothing; give 1 or more")
-        if self.step_size is not None and not self.step_size > 0:
-            raise InputError(f"step_size={self.step_size:g} goes nowhere; give a positive length, or leave it out")
+        at_least(self, steps=1)
+        positive(self, "step_size")
 
     def __call__(self, problem: Problem) -> Tensor:  # (B, *P)
         walk = Ascent(problem, problem.region.origin.clone())

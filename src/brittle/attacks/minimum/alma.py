@@ -12,8 +12,8 @@ from ...core.goal import Classify
 from ...core.losses import find_slope, steered_margin
 from ...core.oracle import Access
 from ...core.problem import NormBall, Problem
-from ...errors import InputError
 from ..parts.hunt import Hunt, finite, wide
+from ..parts.options import at_least, positive
 
 FIRST = {"l1": 0.5, "l2": 0.1}  # the paper's epsilon on MNIST and CIFAR-10
 DECAY, MOMENTUM = 0.9, 0.9  # of the squared gradients, and of the steps
@@ -50,11 +50,8 @@ class ALMA:
     paper: ClassVar[str] = "Rony et al. 2021, arXiv:2011.11857"
 
     def __post_init__(self) -> None:
-        for name, least in (("steps", 1), ("candidates", 1), ("search", 0)):
-            if getattr(self, name) < least:
-                raise InputError(f"{name}={getattr(self, name)} is too few; give {least} or more")
-        if self.first is not None and not self.first > 0:
-            raise InputError(f"first={self.first:g} goes nowhere; give a positive length, or leave it out")
+        at_least(self, steps=1, candidates=1, search=0)
+        positive(self, "first")
 
     def __call__(self, problem: Problem) -> Tensor:  # (B, *S)
         hunt = Hunt.begin(problem, "alma", *FIRST, candidates=self.candidates)

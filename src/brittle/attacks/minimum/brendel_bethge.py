@@ -12,10 +12,10 @@ from ...core.incumbent import Incumbent
 from ...core.norms import L2
 from ...core.oracle import Access
 from ...core.problem import Problem
-from ...errors import InputError
 from ...kernels import planes, trust_region
 from ..parts.boundary import adversarial_start
 from ..parts.linearise import nearest_plane
+from ..parts.options import at_least, between, positive
 
 CLIMB = 10  # most steps from x to find a first win
 NEARER = 10  # halvings of its way from x
@@ -50,20 +50,11 @@ class BrendelBethge:
     paper: ClassVar[str] = "Brendel 2019, arXiv:1907.01003"
 
     def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise InputError(f"steps={self.steps} would do nothing; give 1 or more")
-        if self.starts < 0:
-            raise InputError(f"starts={self.starts} is no number of inputs; give 0 or more")
-        if not self.step_size > 0:
-            raise InputError(f"step_size={self.step_size:g} goes nowhere; give a positive number, as in step_size=0.3")
-        if not 1 <= self.overshoot < 2:
-            raise InputError(
-                f"overshoot={self.overshoot:g} does not stay near the boundary; give 1 to 2, as in overshoot=1.1"
-            )
-        if not 0 <= self.momentum < 1:
-            raise InputError(f"momentum={self.momentum:g} does not average; give 0 or more and less than 1")
-        if not 0 < self.decay <= 1:
-            raise InputError(f"decay={self.decay:g} is no share of a radius; give more than 0 and at most 1")
+        at_least(self, steps=1, starts=0)
+        positive(self, "step_size")
+        between(self, 1, 2, "overshoot", ends="[)", why="does not stay near the boundary")
+        between(self, 0, 1, "momentum", ends="[)")
+        between(self, 0, 1, "decay", ends="(]")
 
     def __call__(self, problem: Problem) -> Tensor:  # (B, *S)
         ball = problem.ball("brendel_bethge")

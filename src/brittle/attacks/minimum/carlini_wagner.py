@@ -12,9 +12,9 @@ from torch import Tensor
 from ...core.losses import find_slope
 from ...core.oracle import Access
 from ...core.problem import NormBall, Problem
-from ...errors import InputError
 from ...kernels.adam import Adam
 from ..parts.hunt import Hunt, finite, wide
+from ..parts.options import at_least, positive
 
 HOME = 0.5  # |tanh(w)| at x where that is at a bound; at the 0.999 that comes of the paper's, black pixels hardly move
 EDGE = 0.999  # and most, of a given start
@@ -53,11 +53,8 @@ class CW:
     paper: ClassVar[str] = "Carlini and Wagner 2017, arXiv:1608.04644"
 
     def __post_init__(self) -> None:
-        for name, least in (("steps", 1), ("rounds", 1), ("candidates", 1), ("search", 0)):
-            if getattr(self, name) < least:
-                raise InputError(f"{name}={getattr(self, name)} is too few; give {least} or more")
-        if not self.step_size > 0:
-            raise InputError(f"step_size={self.step_size:g} goes nowhere; give a positive length")
+        at_least(self, steps=1, rounds=1, candidates=1, search=0)
+        positive(self, "step_size")
 
     def __call__(self, problem: Problem) -> Tensor:  # (B, *S)
         hunt = Hunt.begin(problem, "cw", "l2", "linf", candidates=self.candidates)

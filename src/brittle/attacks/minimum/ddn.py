@@ -13,6 +13,7 @@ from ...core.incumbent import Incumbent
 from ...core.oracle import Access
 from ...core.problem import Problem
 from ...errors import InputError
+from ..parts.options import at_least, between, positive
 from ..parts.query import query
 from ..parts.shrink import shrunk
 
@@ -44,17 +45,11 @@ class DDN:
     paper: ClassVar[str] = "Rony 2019, arXiv:1811.09600"
 
     def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise InputError(f"steps={self.steps} would do nothing; give 1 or more")
-        for name in ("step_size", "start"):
-            if not getattr(self, name) > 0:
-                raise InputError(f"{name}={getattr(self, name):g} goes nowhere; give a positive number, such as 1")
-        if not 0 < self.gamma < 1:
-            raise InputError(f"gamma={self.gamma:g} is no factor; give more than 0 and less than 1, as in 0.05")
+        at_least(self, steps=1, search=0)
+        positive(self, "step_size", "start")
+        between(self, 0, 1, "gamma")
         if self.levels == 1 or self.levels < 0:
             raise InputError(f"levels={self.levels} leaves no image; give 2 or more, such as 256, or 0 for none")
-        if self.search < 0:
-            raise InputError(f"search={self.search} is not a number of queries; give zero or more")
 
     def __call__(self, problem: Problem) -> Tensor:  # (B, *S)
         region = problem.ball("ddn", "l2")

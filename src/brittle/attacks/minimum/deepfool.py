@@ -10,8 +10,8 @@ from torch import Tensor
 
 from ...core.oracle import Access
 from ...core.problem import Problem
-from ...errors import InputError
 from ..parts.linearise import crossing, nearest_plane
+from ..parts.options import at_least
 from ..parts.shrink import shrunk
 
 
@@ -36,11 +36,8 @@ class DeepFool:
     paper: ClassVar[str] = "Moosavi-Dezfooli 2016, arXiv:1511.04599"
 
     def __post_init__(self) -> None:
-        for name, least in (("steps", 1), ("candidates", 1), ("search", 0)):
-            if getattr(self, name) < least:
-                raise InputError(f"{name}={getattr(self, name)} is too few; give {least} or more")
-        if not self.overshoot >= 0:
-            raise InputError(f"overshoot={self.overshoot:g} stops short of the boundary; give zero or more")
+        at_least(self, steps=1, candidates=1, search=0)
+        at_least(self, overshoot=0, why="stops short of the boundary")
 
     def __call__(self, problem: Problem) -> Tensor:  # (B, *S)
         region = problem.ball("deepfool", "linf", "l2", "l1")

@@ -11,9 +11,9 @@ from torch import Tensor
 from ...core.incumbent import Incumbent
 from ...core.oracle import Access
 from ...core.problem import NormBall, Problem
-from ...errors import InputError
 from ...kernels import sizes
 from ..parts.linearise import nearest_plane
+from ..parts.options import at_least, one_of, positive
 from ..parts.shrink import shrunk
 
 RULES = ("l1", "en")
@@ -48,16 +48,9 @@ class EAD:
     paper: ClassVar[str] = "Chen et al. 2018, arXiv:1709.04114"
 
     def __post_init__(self) -> None:
-        for name in ("steps", "rounds"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name}={getattr(self, name)} would do nothing; give 1 or more")
-        for name in ("step_size", "beta", "weight"):
-            if not getattr(self, name) > 0:
-                raise InputError(f"{name}={getattr(self, name):g} does not work; give a positive number")
-        if self.rule not in RULES:
-            raise InputError(f"rule={self.rule!r} is not a decision rule; choose {' or '.join(RULES)}")
-        if self.search < 0:
-            raise InputError(f"search={self.search} is not a number of forwards; give zero or more")
+        at_least(self, steps=1, rounds=1, search=0)
+        positive(self, "step_size", "beta", "weight")
+        one_of(self, "rule", *RULES)
 
     def __call__(self, problem: Problem) -> Tensor:  # (B, *S)
         region = problem.ball("ead", "l1")

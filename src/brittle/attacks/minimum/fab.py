@@ -11,8 +11,8 @@ from torch import Tensor
 from ...core.incumbent import Incumbent
 from ...core.oracle import Access
 from ...core.problem import Problem
-from ...errors import InputError
 from ..parts.linearise import inner, move_onto, nearest_plane
+from ..parts.options import at_least, between
 from ..parts.shrink import shrunk
 
 
@@ -43,16 +43,9 @@ class FAB:
     paper: ClassVar[str] = "Croce 2020, arXiv:1907.02044"
 
     def __post_init__(self) -> None:
-        for name in ("steps", "restarts", "candidates"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name}={getattr(self, name)} would do nothing; give 1 or more")
-        for name in ("bias", "back_first", "back_last"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise InputError(f"{name}={getattr(self, name):g} is not a weight; give a number from 0 to 1")
-        if self.overshoot < 0:
-            raise InputError(f"overshoot={self.overshoot:g} stops short of the boundary; give zero or more")
-        if self.search < 0:
-            raise InputError(f"search={self.search} is not a number of queries; give zero or more")
+        at_least(self, steps=1, restarts=1, candidates=1, search=0)
+        between(self, 0, 1, "bias", "back_first", "back_last", ends="[]")
+        at_least(self, overshoot=0, why="stops short of the boundary")
 
     def __call__(self, problem: Problem) -> Tensor:  # (B, *S)
         region = problem.ball("fab", "linf", "l2", "l1")

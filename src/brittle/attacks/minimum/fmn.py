@@ -14,9 +14,9 @@ from ...core.losses import find_loss
 from ...core.norms import Norm
 from ...core.oracle import Access
 from ...core.problem import NormBall, Problem
-from ...errors import InputError
 from ..parts.furthest import furthest
 from ..parts.hunt import Hunt, wide
+from ..parts.options import at_least, between, positive
 from ..parts.query import query
 
 _STEP_SIZE = {"l0": 1.0, "l1": 1.0, "l2": 1.0, "linf": 10.0}  # input ranges; the paper's, for Linf that of AttackBench
@@ -56,20 +56,10 @@ class FMN:
     paper: ClassVar[str] = "Pintor 2021, arXiv:2102.12827"
 
     def __post_init__(self) -> None:
-        for name, least in (("steps", 1), ("candidates", 1), ("search", 0)):
-            if getattr(self, name) < least:
-                raise InputError(f"{name}={getattr(self, name)} is too few; give {least} or more")
-        for name in ("factor", "factor_last"):
-            if not 0 < getattr(self, name) < 1:
-                raise InputError(
-                    f"{name}={getattr(self, name):g} cannot change a radius; give a number between 0 and 1"
-                )
-        if self.step_size is not None and not self.step_size > 0:
-            raise InputError(f"step_size={self.step_size:g} goes nowhere; give a positive length, or leave it out")
-        if not self.step_size_last > 0:
-            raise InputError(f"step_size_last={self.step_size_last:g} goes nowhere; give a positive part of the first")
-        if not self.noise >= 0:
-            raise InputError(f"noise={self.noise:g} is not a size; give zero or more")
+        at_least(self, steps=1, candidates=1, search=0)
+        positive(self, "step_size", "step_size_last")
+        between(self, 0, 1, "factor", "factor_last", why="cannot change a radius")
+        at_least(self, noise=0, why="is not a size")
         find_loss(self.loss)
 
     def __call__(self, problem: Problem) -> Tensor:  # (B, *S)

@@ -13,8 +13,8 @@ from ...core.goal import without
 from ...core.incumbent import Incumbent
 from ...core.oracle import Access
 from ...core.problem import NormBall, Problem
-from ...errors import InputError
 from ...kernels.pairs import best_pair
+from ..parts.options import at_least, between, one_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,16 +41,10 @@ class JSMA:
     paper: ClassVar[str] = "Papernot et al. 2016, arXiv:1511.07528"
 
     def __post_init__(self) -> None:
-        if self.steps is not None and self.steps < 1:
-            raise InputError(f"steps={self.steps} would do nothing; give 1 or more, or none")
-        if not 0 < self.theta <= 1:
-            raise InputError(
-                f"theta={self.theta:g} is no change; give a share of the input range, more than 0 and at most 1"
-            )
-        if self.features not in (1, 2):
-            raise InputError(f"features={self.features} at a time; give 1 or 2")
-        if self.signs not in ("up", "down", "both"):
-            raise InputError(f"signs={self.signs!r} is not one of up, down, both")
+        at_least(self, steps=1)
+        between(self, 0, 1, "theta", ends="(]")
+        one_of(self, "features", 1, 2)
+        one_of(self, "signs", "up", "down", "both")
 
     def __call__(self, problem: Problem) -> Tensor:  # (B, *S)
         ball = problem.ball("jsma", "l0")

@@ -12,9 +12,9 @@ from torch.nn import functional as F
 from ...core.incumbent import Incumbent
 from ...core.oracle import Access
 from ...core.problem import NormBall, Problem
-from ...errors import InputError
 from ...kernels.lbfgs import minimise
 from ..parts.linearise import crossing, nearest_plane
+from ..parts.options import at_least
 from ..parts.shrink import shrunk
 
 SHARPNESS = 10.0  # of the loss, in units of the margin at x
@@ -45,11 +45,7 @@ class LBFGS:
     paper: ClassVar[str] = "Szegedy et al. 2014, arXiv:1312.6199"
 
     def __post_init__(self) -> None:
-        for name in ("steps", "rounds", "memory", "candidates"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name}={getattr(self, name)} would do nothing; give 1 or more")
-        if self.search < 0:
-            raise InputError(f"search={self.search} is not a number of forwards; give zero or more")
+        at_least(self, steps=1, rounds=1, memory=1, candidates=1, search=0)
 
     def __call__(self, problem: Problem) -> Tensor:  # (B, *S)
         x = problem.ball("lbfgs", "l2").origin

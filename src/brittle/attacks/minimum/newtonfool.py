@@ -11,8 +11,8 @@ from torch import Tensor
 from ...core.goal import Classify, pick, without
 from ...core.oracle import Access
 from ...core.problem import Problem
-from ...errors import InputError
 from ..parts.hunt import finite, wide
+from ..parts.options import at_least, positive
 from ..parts.walk import Walk
 
 LEAST = 0.1  # of the diameter of the box: what a smaller ||x|| counts as, so that a black image can move
@@ -41,11 +41,8 @@ class NewtonFool:
     paper: ClassVar[str] = "Jang et al. 2017, ACSAC"
 
     def __post_init__(self) -> None:
-        for name, least in (("steps", 1), ("search", 0)):
-            if getattr(self, name) < least:
-                raise InputError(f"{name}={getattr(self, name)} is too few; give {least} or more")
-        if not self.eta > 0:
-            raise InputError(f"eta={self.eta:g} goes nowhere; give a positive share of the length of x, such as 0.01")
+        at_least(self, steps=1, search=0)
+        positive(self, "eta")
 
     def __call__(self, problem: Problem) -> Tensor:  # (B, *S)
         walk = Walk.begin(problem, "newtonfool", "l2")

@@ -12,9 +12,9 @@ from torch import Tensor
 from ...core.losses import find_slope
 from ...core.oracle import Access
 from ...core.problem import NormBall, Problem
-from ...errors import InputError
 from ...kernels.adam import Adam
 from ..parts.hunt import Hunt, finite, wide
+from ..parts.options import at_least, positive
 
 DECAY, DUAL_STEP, DUAL_DECAY = 0.01, 0.1, 0.1  # the primal step falls exponentially, the dual one linearly
 DUAL_REACH = 50  # how far all dual steps together can go, at least
@@ -48,7 +48,8 @@ class PDGD:
     paper: ClassVar[str] = "Matyasko and Chau 2021, arXiv:2106.01538"
 
     def __post_init__(self) -> None:
-        _check(self)
+        at_least(self, steps=1, candidates=1, search=0)
+        positive(self, "step_size", "ratio")
 
     def __call__(self, problem: Problem) -> Tensor:  # (B, *S)
         return _play(self, Hunt.begin(problem, "pdgd", "l2", candidates=self.candidates), proximal=False)
@@ -78,19 +79,11 @@ class PDPGD:
     paper: ClassVar[str] = "Matyasko and Chau 2021, arXiv:2106.01538"
 
     def __post_init__(self) -> None:
-        _check(self)
+        at_least(self, steps=1, candidates=1, search=0)
+        positive(self, "step_size", "ratio")
 
     def __call__(self, problem: Problem) -> Tensor:  # (B, *S)
         return _play(self, Hunt.begin(problem, "pdpgd", candidates=self.candidates), proximal=True)
-
-
-def _check(attack: PDGD | PDPGD) -> None:
-    for name, least in (("steps", 1), ("candidates", 1), ("search", 0)):
-        if getattr(attack, name) < least:
-            raise InputError(f"{name}={getattr(attack, name)} is too few; give {least} or more")
-    for name in ("step_size", "ratio"):
-        if not getattr(attack, name) > 0:
-            raise InputError(f"{name}={getattr(attack, name):g} does not work; give a positive number")
 
 
 def _play(attack: PDGD | PDPGD, hunt: Hunt, proximal: bool) -> Tensor:

@@ -13,8 +13,8 @@ from ...core.incumbent import Incumbent
 from ...core.losses import find_slope
 from ...core.oracle import Access
 from ...core.problem import Problem
-from ...errors import InputError
 from ...kernels.adam import Adam
+from ..parts.options import at_least, between, positive
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,14 +42,9 @@ class SigmaZero:
     paper: ClassVar[str] = "Cina et al. 2025, arXiv:2402.01879"
 
     def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise InputError(f"steps={self.steps} would do nothing; give 1 or more")
-        for name in ("step_size", "sigma"):
-            if not getattr(self, name) > 0:
-                raise InputError(f"{name}={getattr(self, name):g} does not work; give a positive number")
-        for name in ("threshold", "threshold_step"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise InputError(f"{name}={getattr(self, name):g} is not a share of the input range; give 0 to 1")
+        at_least(self, steps=1)
+        positive(self, "step_size", "sigma")
+        between(self, 0, 1, "threshold", "threshold_step", ends="[]")
 
     def __call__(self, problem: Problem) -> Tensor:  # (B, *S)
         region, slope = problem.ball("sigma_zero", "l0"), find_slope("margin")

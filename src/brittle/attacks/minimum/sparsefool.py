@@ -11,9 +11,9 @@ from torch import Tensor
 from ...core.norms import L0, L1, L2
 from ...core.oracle import Access
 from ...core.problem import Problem
-from ...errors import InputError
 from ..parts.hunt import finite, wide
 from ..parts.linearise import inner, nearest_plane
+from ..parts.options import at_least
 from ..parts.query import query
 from ..parts.walk import Walk
 
@@ -44,11 +44,8 @@ class SparseFool:
     paper: ClassVar[str] = "Modas et al. 2019, arXiv:1811.02248"
 
     def __post_init__(self) -> None:
-        for name, least in (("steps", 1), ("inner", 1), ("candidates", 1), ("search", 0)):
-            if getattr(self, name) < least:
-                raise InputError(f"{name}={getattr(self, name)} is too few; give {least} or more")
-        if not self.reach >= 1:
-            raise InputError(f"reach={self.reach:g} stops short of the boundary; give 1 or more")
+        at_least(self, steps=1, inner=1, candidates=1, search=0)
+        at_least(self, reach=1, why="stops short of the boundary")
 
     def __call__(self, problem: Problem) -> Tensor:  # (B, *S)
         walk = Walk.begin(problem, "sparsefool", "l1", "l0")

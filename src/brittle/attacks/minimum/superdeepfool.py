@@ -11,8 +11,8 @@ from torch import Tensor
 from ...core.incumbent import Incumbent
 from ...core.oracle import Access
 from ...core.problem import Problem
-from ...errors import InputError
 from ..parts.linearise import crossing, inner, move_onto, nearest_plane
+from ..parts.options import at_least
 from ..parts.shrink import shrunk
 
 
@@ -38,11 +38,8 @@ class SuperDeepFool:
     paper: ClassVar[str] = "Abdolahpourrostam 2024, arXiv:2303.12481"
 
     def __post_init__(self) -> None:
-        for name, least in (("steps", 1), ("candidates", 1), ("search", 0)):
-            if getattr(self, name) < least:
-                raise InputError(f"{name}={getattr(self, name)} is too few; give {least} or more")
-        if not self.overshoot >= 0:
-            raise InputError(f"overshoot={self.overshoot:g} stops short of the boundary; give zero or more")
+        at_least(self, steps=1, candidates=1, search=0)
+        at_least(self, overshoot=0, why="stops short of the boundary")
 
     def __call__(self, problem: Problem) -> Tensor:  # (B, *S)
         region = problem.ball("superdeepfool", "l2")

@@ -11,9 +11,9 @@ from torch import Tensor
 from ...core.goal import pick, without
 from ...core.oracle import Access
 from ...core.problem import Problem
-from ...errors import InputError
 from ..parts.hunt import finite, wide
 from ..parts.linearise import inner, nearest_plane
+from ..parts.options import at_least, between
 from ..parts.walk import Walk
 
 GOOD, BAD = 0.9, 0.5  # paper: sigma_1, sigma_2; shares of the promised rise that widen and narrow the region
@@ -46,15 +46,9 @@ class TrustRegion:
     paper: ClassVar[str] = "Yao et al. 2019, arXiv:1812.06371"
 
     def __post_init__(self) -> None:
-        for name, least in (("steps", 1), ("candidates", 1), ("search", 0)):
-            if getattr(self, name) < least:
-                raise InputError(f"{name}={getattr(self, name)} is too few; give {least} or more")
-        if not RADII[0] <= self.radius <= RADII[1]:
-            raise InputError(
-                f"radius={self.radius:g} is not a share of the distance; give {RADII[0]:g} to {RADII[1]:g}"
-            )
-        if not self.growth >= 1:
-            raise InputError(f"growth={self.growth:g} would narrow what should widen; give 1 or more (1 never changes)")
+        at_least(self, steps=1, candidates=1, search=0)
+        between(self, *RADII, "radius", ends="[]")
+        at_least(self, growth=1, why="would narrow what should widen")
 
     def __call__(self, problem: Problem) -> Tensor:  # (B, *S)
         walk = Walk.begin(problem, "trust_region", "l2", "linf")

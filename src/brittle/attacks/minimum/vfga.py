@@ -13,7 +13,7 @@ from ...core.incumbent import Incumbent
 from ...core.losses import cross_entropy, find_slope
 from ...core.oracle import Access
 from ...core.problem import NormBall, Problem
-from ...errors import InputError
+from ..parts.options import at_least
 from ..parts.together import outputs_together
 
 
@@ -38,12 +38,7 @@ class VFGA:
     paper: ClassVar[str] = "Hajri et al. 2022, arXiv:2011.12423"
 
     def __post_init__(self) -> None:
-        if self.steps is not None and self.steps < 1:
-            raise InputError(
-                f"steps={self.steps} would do nothing; give 1 or more, or none for as many as there are features"
-            )
-        if self.draws < 1:
-            raise InputError(f"draws={self.draws} would try nothing; give 1 or more")
+        at_least(self, steps=1, draws=1)
 
     def __call__(self, problem: Problem) -> Tensor:  # (B, *S)
         ball, slope = problem.ball("vfga", "l0"), find_slope("cross_entropy")

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from ...core.problem import NormBall
-from ...errors import InputError
 from .asker import Asker, narrowed
 from .boundary import noise_input
 from .directions import directions
@@ -17,17 +16,6 @@ _FORK = 0x57B1  # looks draw from streams of their own
 _NEARER = 0.95  # a look asks about a point by this much nearer than the best
 _WAVES = (8.0, 1.0, 4.0, 2.0)  # how much lower than all the frequencies of the waves are, in turn
 _COARSE = 16  # how many times less exact the boundary is looked for in a look
-
-
-def check_options(queries: int, share: float, name: str = "probe", **counts: int) -> None:
-    """InputError where one of the options that these attacks share is out of range."""
-    if queries < 3:
-        raise InputError(f"queries={queries} is too few for x, a start and the answer; give 3 or more, as a rule 1000")
-    if not 0 < share < 1:
-        raise InputError(f"{name}={share:g} is no share of a length; give one between 0 and 1, such as 0.01")
-    for count, value in counts.items():
-        if value < 1:
-            raise InputError(f"{count}={value} would ask nothing; give 1 or more")
 
 
 def nearest_start(asker: Asker, draws: int, looks: int, tolerance: float) -> tuple[Asker, Tensor]:

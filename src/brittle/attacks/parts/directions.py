@@ -8,19 +8,17 @@ import torch
 from torch import Tensor
 
 from ...core.streams import Streams
-from ...errors import InputError
 from ...kernels.dct import idct
+from .options import at_least, one_of
 
 LEAST = 8  # frequencies, or pixels, that are left of a side however large the reduction
 DIRECTIONS = ("full", "dct", "resized")
 
 
-def check_directions(kind: str, reduction: float) -> None:
-    """InputError where `directions` does not know the kind, or the reduction is none."""
-    if kind not in DIRECTIONS:
-        raise InputError(f"directions={kind!r} is not one of {', '.join(DIRECTIONS)}")
-    if not reduction >= 1:
-        raise InputError(f"reduction={reduction:g} would make images larger; give 1 or more, such as 4")
+def check_directions(attack: object) -> None:
+    """InputError where `directions` does not know the attack's kind, or the reduction is none."""
+    one_of(attack, "directions", *DIRECTIONS)
+    at_least(attack, reduction=1, why="would make images larger")
 
 
 def directions(streams: Streams, shape: tuple[int, ...], many: int, kind: str, reduction: float) -> Tensor:

@@ -11,8 +11,8 @@ from torch import Tensor
 from ...core.losses import find_loss
 from ...core.oracle import Access
 from ...core.problem import NormBall, Problem
-from ...errors import InputError
 from ..parts.climb import Climb, kept
+from ..parts.options import at_least, between, positive
 from .estimators import Estimator, Sampled
 
 
@@ -40,14 +40,9 @@ class EstimatedAscent:
     paper: ClassVar[str] = "Ilyas et al. 2018, arXiv:1804.08598"
 
     def __post_init__(self) -> None:
-        if self.queries < 1:
-            raise InputError(f"queries={self.queries} would ask nothing; give 1 or more")
-        for name in ("step_size", "reach", "spread"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise InputError(f"{name}={value:g} goes nowhere; give a positive length")
-        if not 0 <= self.momentum < 1:
-            raise InputError(f"momentum={self.momentum:g} never forgets; give at least 0 and less than 1")
+        at_least(self, queries=1)
+        positive(self, "step_size", "reach", "spread")
+        between(self, 0, 1, "momentum", ends="[)")
         find_loss(self.loss)
 
     def __call__(self, problem: Problem) -> Tensor:  # (B, *S)

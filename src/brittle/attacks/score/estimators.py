@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ...core.streams import Streams
-from ...errors import InputError
 from ...kernels.squares import planes
+from ..parts.options import at_least, one_of, positive
 
 
 class Estimator(Protocol):
@@ -57,10 +57,8 @@ class Sampled:
     pairs: int = 10
 
     def __post_init__(self) -> None:
-        if self.pairs < 1:
-            raise InputError(f"pairs={self.pairs} would ask nothing; give 1 or more")
-        if self.noise not in ("gaussian", "signs", "feature"):
-            raise InputError(f"noise={self.noise!r} is not one of gaussian, signs, feature")
+        at_least(self, pairs=1)
+        one_of(self, "noise", "gaussian", "signs", "feature")
 
     def begin(self, x: Tensor) -> Tensor:
         return torch.zeros_like(x)
@@ -103,10 +101,7 @@ class Bandits:
     pairs: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
-        for name in ("exploration", "side"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise InputError(f"{name}={value:g} is not a size; give more than zero")
+        positive(self, "exploration", "side")
 
     def begin(self, x: Tensor) -> Tensor:
         channels, *sides = planes(x)

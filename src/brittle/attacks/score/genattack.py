@@ -15,9 +15,9 @@ from ...core.losses import find_loss
 from ...core.oracle import Access
 from ...core.problem import NormBall, Problem
 from ...core.streams import Streams
-from ...errors import InputError
 from ...kernels.squares import planes
 from ..parts.climb import kept
+from ..parts.options import at_least, positive
 from ..parts.population import asked_together, projected
 
 PATIENCE = 100  # generations without a better one until mutations become rarer and smaller, by a tenth
@@ -48,14 +48,8 @@ class GenAttack:
     paper: ClassVar[str] = "Alzantot et al. 2019, arXiv:1805.11090"
 
     def __post_init__(self) -> None:
-        if self.queries < 1:
-            raise InputError(f"queries={self.queries} would ask nothing; give 1 or more")
-        if self.population < 2:
-            raise InputError(f"population={self.population} breeds nothing beside the fittest; give 2 or more")
-        for name in ("temperature", "side"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise InputError(f"{name}={value:g} is not positive; give more than zero")
+        at_least(self, queries=1, population=2)
+        positive(self, "temperature", "side")
         find_loss(self.loss)
 
     def __call__(self, problem: Problem) -> Tensor:  # (B, *S)

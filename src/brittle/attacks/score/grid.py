@@ -13,6 +13,7 @@ from ...core.incumbent import Incumbent
 from ...core.oracle import Access
 from ...core.problem import Problem
 from ...errors import InputError
+from ..parts.options import at_least
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,8 +33,7 @@ class GridSearch:
     paper: ClassVar[str] = "Engstrom 2019, arXiv:1712.02779"
 
     def __post_init__(self) -> None:
-        if self.points < 2:
-            raise InputError(f"points={self.points} is no grid; give 2 or more an axis")
+        at_least(self, points=2)
 
     def __call__(self, problem: Problem) -> Tensor:  # (B, *P)
         region = problem.region

@@ -12,8 +12,8 @@ from ...core.incumbent import Incumbent
 from ...core.losses import find_loss
 from ...core.oracle import Access
 from ...core.problem import NormBall, Problem
-from ...errors import InputError
 from ..parts.climb import kept
+from ..parts.options import at_least, positive
 from ..parts.population import asked_together, projected
 
 SLICE = 16  # samples of the Gaussian asked about at a time; after each, those that are won leave
@@ -44,13 +44,8 @@ class NAttack:
     paper: ClassVar[str] = "Li et al. 2019, arXiv:1905.00441"
 
     def __post_init__(self) -> None:
-        if self.queries < 1:
-            raise InputError(f"queries={self.queries} would ask nothing; give 1 or more")
-        if self.population < 3:
-            raise InputError(f"population={self.population} says nothing of where to go; give 3 or more, such as 20")
-        for name in ("sigma", "step_size"):
-            if not getattr(self, name) > 0:
-                raise InputError(f"{name}={getattr(self, name):g} goes nowhere; give a positive length")
+        at_least(self, queries=1, population=3)
+        positive(self, "sigma", "step_size")
         find_loss(self.loss)
 
     def __call__(self, problem: Problem) -> Tensor:  # (B, *S)

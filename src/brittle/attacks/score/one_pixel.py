@@ -14,8 +14,8 @@ from ...core.losses import find_loss
 from ...core.oracle import Access
 from ...core.problem import NormBall, Problem
 from ...core.streams import Streams
-from ...errors import InputError
 from ...kernels.squares import planes
+from ..parts.options import at_least, positive
 from ..parts.together import outputs_together
 
 SLICE = 16  # candidates of each sample asked about at a time; after each, samples that are won leave
@@ -44,12 +44,9 @@ class OnePixel:
     paper: ClassVar[str] = "Su et al. 2019, arXiv:1710.08864"
 
     def __post_init__(self) -> None:
-        if self.queries < 1:
-            raise InputError(f"queries={self.queries} would ask nothing; give 1 or more")
-        if self.population < 4:
-            raise InputError(f"population={self.population} is too few, a child has three parents; give 4 or more")
-        if not self.scale > 0:
-            raise InputError(f"scale={self.scale:g} moves nothing; give a positive number, as in scale=0.5")
+        at_least(self, queries=1)
+        at_least(self, population=4, why="is too few, a child has three parents")
+        positive(self, "scale")
         find_loss(self.loss)
 
     def __call__(self, problem: Problem) -> Tensor:  # (B, *S)

@@ -14,10 +14,10 @@ from ...core.losses import find_loss
 from ...core.oracle import Access
 from ...core.problem import NormBall, Problem
 from ...core.streams import Streams
-from ...errors import InputError
 from ...kernels.squares import Shape, planes
 from ..parts.climb import Climb
 from ..parts.furthest import furthest
+from ..parts.options import at_least
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,10 +45,7 @@ class Parsimonious:
     paper: ClassVar[str] = "Moon et al. 2019, arXiv:1905.06635"
 
     def __post_init__(self) -> None:
-        for name in ("queries", "block", "together"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise InputError(f"{name}={value} would ask nothing; give 1 or more")
+        at_least(self, queries=1, block=1, together=1)
         find_loss(self.loss)
 
     def __call__(self, problem: Problem) -> Tensor:  # (B, *S)

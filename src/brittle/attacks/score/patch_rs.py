@@ -14,9 +14,9 @@ from ...core.losses import find_loss
 from ...core.oracle import Access
 from ...core.problem import NormBall, Problem
 from ...core.streams import Streams
-from ...errors import InputError
 from ...kernels.squares import Shape, planes
 from ..parts.climb import Climb, kept
+from ..parts.options import at_least, between
 
 # After so many of 10,000 queries, the share of the patch that is recoloured is halved: the authors' schedule.
 HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
@@ -46,11 +46,9 @@ class PatchRS:
     paper: ClassVar[str] = "Croce et al. 2022, arXiv:2006.12834"
 
     def __post_init__(self) -> None:
-        _check(self.queries, self.share, self.loss)
-        if self.side < 1:
-            raise InputError(f"side={self.side} is no patch; give 1 pixel or more")
-        if self.wander < 2:
-            raise InputError(f"wander={self.wander} leaves no query for the colours; give 2 or more")
+        at_least(self, queries=1, side=1, wander=2)
+        between(self, 0, 1, "share", ends="(]")
+        find_loss(self.loss)
 
     def __call__(self, problem: Problem) -> Tensor:  # (B, *S)
         ball, climb = problem.ball("patch_rs", "linf"), Climb(problem, self.loss)
@@ -102,9 +100,9 @@ class FrameRS:
     paper: ClassVar[str] = "Croce et al. 2022, arXiv:2006.12834"
 
     def __post_init__(self) -> None:
-        _check(self.queries, self.share, self.loss)
-        if self.width < 1:
-            raise InputError(f"width={self.width} is no frame; give 1 pixel or more")
+        at_least(self, queries=1, width=1)
+        between(self, 0, 1, "share", ends="(]")
+        find_loss(self.loss)
 
     def __call__(self, problem: Problem) -> Tensor:  # (B, *S)
         ball, climb = problem.ball("frame_rs", "linf"), Climb(problem, self.loss)
@@ -134,14 +132,6 @@ class FrameRS:
     def _length(self, asked: int) -> int:
         """Side of the square that is recoloured."""
         return max(3 * math.ceil((0.5 - asked / self.queries) * self.share * self.width**2), 1)
-
-
-def _check(queries: int, share: float, loss: str) -> None:
-    if queries < 1:
-        raise InputError(f"queries={queries} would ask nothing; give 1 or more")
-    if not 0 < share <= 1:
-        raise InputError(f"share={share:g} is no share; give more than 0 and at most 1")
-    find_loss(loss)
 
 
 def _halfway(queries: int, length: Callable[[int], int]) -> int:

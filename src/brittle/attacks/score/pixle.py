@@ -12,9 +12,9 @@ from torch import Tensor
 from ...core.losses import find_loss
 from ...core.oracle import Access
 from ...core.problem import NormBall, Problem
-from ...errors import InputError
 from ...kernels.squares import Shape, planes
 from ..parts.climb import Climb, kept
+from ..parts.options import at_least
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,11 +41,7 @@ class Pixle:
     paper: ClassVar[str] = "Pomponi et al. 2022, arXiv:2202.02236"
 
     def __post_init__(self) -> None:
-        for name in ("queries", "tries"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name}={getattr(self, name)} would ask nothing; give 1 or more")
-        if self.side < 1:
-            raise InputError(f"side={self.side} is no patch; give 1 or more pixels, such as 10")
+        at_least(self, queries=1, tries=1, side=1)
         find_loss(self.loss)
 
     def __call__(self, problem: Problem) -> Tensor:  # (B, *S)

@@ -13,9 +13,9 @@ from torch import Tensor
 from ...core.losses import find_loss
 from ...core.oracle import Access
 from ...core.problem import NormBall, Problem
-from ...errors import InputError
 from ..parts.climb import Climb
 from ..parts.furthest import furthest
+from ..parts.options import at_least
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +38,7 @@ class SignHunter:
     paper: ClassVar[str] = "Al-Dujaili and O'Reilly 2020, arXiv:1902.06894"
 
     def __post_init__(self) -> None:
-        if self.queries < 1:
-            raise InputError(f"queries={self.queries} would ask nothing; give 1 or more")
+        at_least(self, queries=1)
         find_loss(self.loss)
 
     def __call__(self, problem: Problem) -> Tensor:  # (B, *S)

@@ -12,10 +12,10 @@ from torch import Tensor
 from ...core.losses import find_loss
 from ...core.oracle import Access
 from ...core.problem import NormBall, Problem
-from ...errors import InputError
 from ...kernels.dct import dct
 from ...kernels.squares import Shape, planes
 from ..parts.climb import Climb, kept
+from ..parts.options import at_least, one_of, positive
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,12 +42,9 @@ class SimBA:
     paper: ClassVar[str] = "Guo et al. 2019, arXiv:1905.07121"
 
     def __post_init__(self) -> None:
-        if self.queries < 1:
-            raise InputError(f"queries={self.queries} would ask nothing; give 1 or more")
-        if self.basis not in ("pixel", "dct"):
-            raise InputError(f"basis={self.basis!r} is not one of pixel, dct")
-        if self.step_size is not None and not self.step_size > 0:
-            raise InputError(f"step_size={self.step_size:g} goes nowhere; give a positive length, or leave it out")
+        at_least(self, queries=1)
+        positive(self, "step_size")
+        one_of(self, "basis", "pixel", "dct")
         find_loss(self.loss)
 
     def __call__(self, problem: Problem) -> Tensor:  # (B, *S)

@@ -12,9 +12,9 @@ from ...core.losses import find_loss
 from ...core.oracle import Access
 from ...core.problem import NormBall, Problem
 from ...core.streams import Streams
-from ...errors import InputError
 from ...kernels.squares import planes
 from ..parts.climb import Climb
+from ..parts.options import at_least, between
 
 # After so many of 10,000 queries, the share of the pixels that are exchanged is the first one over this: the authors' schedule.
 SCHEDULE = ((0, 1), (1, 2), (51, 4), (201, 5), (501, 6), (1001, 8), (2001, 10), (4001, 12), (6001, 15), (8001, 20))
@@ -45,10 +45,8 @@ class SparseRS:
     paper: ClassVar[str] = "Croce et al. 2022, arXiv:2006.12834"
 
     def __post_init__(self) -> None:
-        if self.queries < 1:
-            raise InputError(f"queries={self.queries} would ask nothing; give 1 or more")
-        if not 0 < self.share <= 1:
-            raise InputError(f"share={self.share:g} is no share of the pixels; give more than 0 and at most 1")
+        at_least(self, queries=1)
+        between(self, 0, 1, "share", ends="(]")
         find_loss(self.loss)
 
     def __call__(self, problem: Problem) -> Tensor:  # (B, *S)

@@ -12,10 +12,10 @@ from ...core.losses import find_loss
 from ...core.oracle import Access
 from ...core.problem import NormBall, Problem
 from ...core.streams import Streams
-from ...errors import InputError
 from ...kernels.squares import Shape, bumps, places, planes, sides
 from ..parts.climb import Climb, kept
 from ..parts.furthest import furthest
+from ..parts.options import at_least, between
 
 # of 10,000 queries: after each the squares are half as large
 HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
@@ -51,12 +51,8 @@ class Square:
     paper: ClassVar[str] = "Andriushchenko et al. 2020, arXiv:1912.00049"
 
     def __post_init__(self) -> None:
-        if self.queries < 1:
-            raise InputError(f"queries={self.queries} would ask nothing; give 1 or more")
-        if not 0 < self.share <= 1:
-            raise InputError(f"share={self.share:g} is no share of the pixels; give more than 0 and at most 1")
-        if self.draws < 1:
-            raise InputError(f"draws={self.draws} would begin nowhere; give 1 or more")
+        at_least(self, queries=1, draws=1)
+        between(self, 0, 1, "share", ends="(]")
         find_loss(self.loss)
 
     def __call__(self, problem: Problem) -> Tensor:  # (B, *S)

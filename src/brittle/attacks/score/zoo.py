@@ -13,6 +13,7 @@ from ...core.losses import find_loss
 from ...core.oracle import Access
 from ...core.problem import NormBall, Problem
 from ...errors import InputError
+from ..parts.options import at_least, positive
 from ..parts.shrink import shrunk
 from ..parts.together import outputs_together
 
@@ -49,14 +50,10 @@ class ZOO:
     paper: ClassVar[str] = "Chen et al. 2017, arXiv:1708.03999"
 
     def __post_init__(self) -> None:
-        if self.search < 0:
-            raise InputError(f"search={self.search}: a number of questions is not negative; give 0 for none")
+        at_least(self, search=0, features=1)
         if self.queries < self.search + 1:
             raise InputError(f"queries={self.queries} is too few for x and the search; give {self.search + 1} or more")
-        if self.features < 1:
-            raise InputError(f"features={self.features} would measure nothing; give 1 or more, such as 128")
-        if not self.step_size > 0:
-            raise InputError(f"step_size={self.step_size:g} goes nowhere; give a positive length, such as 0.02")
+        positive(self, "step_size")
 
     def __call__(self, problem: Problem) -> Tensor:  # (B, *S)
         answer = problem.ball("zoo", "l2").x.clone()
