@@ -5,27 +5,17 @@ from __future__ import annotations
 import inspect
 from pathlib import Path
 
-from brittle.attacks import registry
 from brittle.attacks.entry import Entry
+from brittle.attacks.registry import FAMILIES
 
 PAGE = Path(__file__).parent / "attacks.md"
 BEGIN, END = "<!-- attacks begin -->\n", "<!-- attacks end -->\n"
-HEADINGS = {
-    "fixed": "Fixed budget, with gradients",
-    "minimum": "Minimum norm, with gradients",
-    "score": "Score-based: outputs, no gradients",
-    "decision": "Decision-based: labels alone",
-    "combine": "Made of attacks",
-}
 
 
 def table() -> str:
     """A section a family, a row an attack."""
     lines: list[str] = []
-    for family, heading in HEADINGS.items():
-        entries = getattr(registry, family).ATTACKS
-        if family == "minimum":
-            entries = {"minimal": registry.ATTACKS["minimal"]} | entries
+    for heading, entries in FAMILIES.items():
         lines += [
             f"### {heading}",
             "",

@@ -15,9 +15,17 @@ from . import combine, decision, fixed, minimum, score
 from .entry import Entry
 from .minimal import minimal
 
-ATTACKS: dict[str, Entry] = {"minimal": Entry(minimal, "brittle", "at most budget x (F + B)", "linf l2 l1 l0 box")} | {
-    name: entry for family in (fixed, minimum, score, decision, combine) for name, entry in family.ATTACKS.items()
+FAMILIES: dict[str, dict[str, Entry]] = {
+    "Fixed budget, with gradients": fixed.ATTACKS,
+    "Minimum norm, with gradients": {
+        "minimal": Entry(minimal, "brittle", "at most budget x (F + B)", "linf l2 l1 l0 box"),
+        **minimum.ATTACKS,
+    },
+    "Score-based: outputs, no gradients": score.ATTACKS,
+    "Decision-based: labels alone": decision.ATTACKS,
+    "Made of attacks": combine.ATTACKS,
 }
+ATTACKS: dict[str, Entry] = {name: entry for family in FAMILIES.values() for name, entry in family.items()}
 
 
 def parse_attack(text: str) -> Attack:

@@ -29,14 +29,24 @@ def list_(kind: Annotated[str, typer.Argument(help="attacks, threats, data, vict
 
 
 def _attacks() -> object:
+    """A table a family, their columns aligned."""
+    from rich.console import Group
     from rich.table import Table
 
-    from ..attacks import ATTACKS
+    from ..attacks.registry import FAMILIES
 
-    table = Table("attack", "access", "norms", "cost (F forwards, B backwards)", "paper", box=None, pad_edge=False)
-    for name, entry in ATTACKS.items():
-        table.add_row(name, entry.access.value, entry.norms, entry.cost, entry.paper)
-    return table
+    parts: list[object] = []
+    for heading, family in FAMILIES.items():
+        table = Table(box=None, pad_edge=False, expand=True, title=heading, title_justify="left", title_style="bold")
+        table.add_column("attack", width=max(len(name) for names in FAMILIES.values() for name in names))
+        table.add_column("access", width=8)
+        table.add_column("threats", ratio=2)
+        table.add_column("cost (F forwards, B backwards)", ratio=4)
+        table.add_column("paper", ratio=3)
+        for name, entry in family.items():
+            table.add_row(name, entry.access.value, entry.norms, entry.cost, entry.paper)
+        parts += [table, ""]
+    return Group(*parts)  # type: ignore[arg-type]
 
 
 def _described(kind: str) -> dict[str, str]:

@@ -80,7 +80,7 @@ ATTACKS: dict[str, Entry] = {
     "brendel_bethge": Entry(
         BrendelBethge,
         "Brendel 2019, arXiv:1907.01003",
-        "at most (steps + 10) x (F + B) + 62 x F",
+        "at most (steps + 10) x (F + B) + (32 + starts) x F",
         norms="linf l2 l1 l0",
     ),
     "vfga": Entry(VFGA, "Hajri 2022, arXiv:2011.12423", "at most steps x ((1 + 2 x draws) x F + B)", norms="l0"),
