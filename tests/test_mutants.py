@@ -65,7 +65,7 @@ MUTANTS = {
         "threats/ball.py", "if most * (1 + 1e-6) < self.eps < math.inf:", "if False:", ("test_core_checks.py", "eps")
     ),
     "linf steps twice as far": Mutant(
-        "kernels/ascent.py", "grad.sign(), _wide(step, point)", "grad.sign(), _wide(2 * step, point)", ASCENT
+        "kernels/ascent.py", "grad.sign(), wide(step, point)", "grad.sign(), wide(2 * step, point)", ASCENT
     ),
     "l1 steps on a feature at its limit": Mutant(
         "kernels/ascent.py", "torch.where(grad > 0, high - point, point - low)", "(high - low).expand_as(point)", ASCENT

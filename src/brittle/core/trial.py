@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
+from ..kernels.shapes import wide
 from .goal import Classify
 from .judge import Verdict, judge
 from .oracle import BudgetSpent, Ledger, Oracle
@@ -113,4 +114,4 @@ def merged(rows: Tensor, trial: Trial, others: Tensor, rest: Trial) -> Trial:
 
 def _rows_where(chosen: Tensor, these: Tensor, others: Tensor) -> Tensor:
     """These rows where chosen (B,) bool, the others elsewhere."""
-    return torch.where(chosen.view(-1, *(1,) * (these.ndim - 1)), these, others)
+    return torch.where(wide(chosen, these), these, others)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .shapes import wide
+
 EPSILON = 1e-8  # the paper's
 
 
@@ -38,7 +40,7 @@ class Adam:
         """point -= step * mean / metric, bias-corrected, in place; the step may be one a sample (B,)."""
         share = step / (1 - self.decay**self.count)
         if isinstance(share, Tensor):
-            return point.sub_((self.mean / self.metric).mul_(share.view(-1, *(1,) * (point.ndim - 1))))
+            return point.sub_((self.mean / self.metric).mul_(wide(share, point)))
         return point.addcdiv_(self.mean, self.metric, value=-share)
 
     def select(self, rows: Tensor) -> Adam:

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from .shapes import wide
 from .sizes import linf as _largest
 
 Batch = Float[Tensor, "b ..."]
@@ -20,16 +21,16 @@ Limit = Float[Tensor, "..."]
 
 def linf(point: Batch, grad: Batch, step: PerSample, low: Limit, high: Limit) -> Batch:
     """point + step * sign(grad). Goodfellow et al. 2015, arXiv:1412.6572."""
-    return torch.addcmul(point, grad.sign(), _wide(step, point))
+    return torch.addcmul(point, grad.sign(), wide(step, point))
 
 
 def l2(point: Batch, grad: Batch, step: PerSample, low: Limit, high: Limit) -> Batch:
     """point + step * grad / ||grad||; scaled by the largest entry first where squares would under- or overflow."""
     square = grad.square().flatten(1).sum(1)
     if not bool(((square > 1e-24) & (square < 1e30)).all()):
-        grad = grad / _wide(_largest(grad).clamp_min(1e-38), point)
+        grad = grad / wide(_largest(grad).clamp_min(1e-38), point)
         square = grad.square().flatten(1).sum(1)
-    return torch.addcmul(point, grad, _wide(step / square.sqrt().clamp_min(1e-12), point))
+    return torch.addcmul(point, grad, wide(step / square.sqrt().clamp_min(1e-12), point))
 
 
 def l1(point: Batch, grad: Batch, step: PerSample, low: Limit, high: Limit) -> Batch:
@@ -74,7 +75,3 @@ def largest_signs(grad: Float[Tensor, "b n"], count: PerSample, rounds: int = 48
         if done % 4 == 3 and bool(((number == count) | (above <= under * same)).all()):
             break
     return torch.ge(size, under[:, None], out=chosen).mul_(grad.sign())
-
-
-def _wide(per_sample: Tensor, like: Tensor) -> Tensor:  # (B,) -> (B, 1, ..., 1)
-    return per_sample.view(-1, *(1,) * (like.ndim - 1))

@@ -14,6 +14,7 @@ from torch import Tensor
 from ..core.norms import NORMS, Norm
 from ..core.streams import Streams
 from ..errors import InputError, unknown
+from ..kernels.shapes import wide
 from .mask import Mask
 
 
@@ -236,4 +237,4 @@ class BallRegion:
         return torch.where(chosen, torch.clamp(value, self.lower, self.upper), self.x)
 
     def _wide(self, per_sample: Tensor) -> Tensor:
-        return per_sample.view(-1, *(1,) * (self.x.ndim - 1))
+        return wide(per_sample, self.x)

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from ..core.norms import NORMS
 from ..core.streams import Streams
 from ..errors import InputError
+from ..kernels.shapes import wide
 from .ball import BallRegion
 
 Render = Callable[[Tensor, Tensor], Tensor]  # (images (B, C, H, W) whose background is zero, points) -> images
@@ -109,7 +110,7 @@ class SpatialRegion:
         images = self.x if self.x.ndim == 4 else self.x[:, None]
         made = self.transform(images - self.lower, point).add(self.lower).clamp(self.lower, self.upper).view_as(self.x)
         still = (point.detach() == 0).flatten(1).all(1)
-        return torch.where(still.view(-1, *(1,) * (made.ndim - 1)), self.x + (made - made.detach()), made)
+        return torch.where(wide(still, made), self.x + (made - made.detach()), made)
 
     def random(self, streams: Streams) -> Tensor:
         return self.parameters.random(streams)

@@ -12,6 +12,7 @@ from ...core.incumbent import Incumbent
 from ...core.oracle import Access
 from ...core.problem import Attack, Problem
 from ...errors import InputError
+from ...kernels.shapes import wide
 from ..fixed.gradient_ascent import GradientAscent
 from ..parts.options import at_least
 from .answers import offer_answer
@@ -66,7 +67,7 @@ class Bisect:
                 break
             part = problem.select(rows).within(radius[rows]).forked(run)
             if self.warm and run % 2 == 0:
-                found = best.found[rows].view(-1, *(1,) * (last.ndim - 1))
+                found = wide(best.found[rows], last)
                 part = part.starting(torch.where(found, best.point[rows], last[rows]))
             last[rows], before = self.attack(part), best.size[rows]
             offer_answer(best, part, last[rows], rows, minimises=True)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ...core.oracle import Access
 from ...core.problem import NormBall, Problem
+from ...kernels.shapes import wide
 from ..parts.approach import nearest_start
 from ..parts.asker import Asker
 from ..parts.directions import bundle, check_directions, directions
@@ -87,7 +88,7 @@ class Boundary:
         checked = asker.open
         tried = _at(asker.ball, turned, on_sphere * (1 - walk.inwards))
         won = asker.wins(tried, checked)
-        walk.point = torch.where(won.view(-1, *(1,) * (tried.ndim - 1)), tried, walk.point)
+        walk.point = torch.where(wide(won, tried), tried, walk.point)
         if step % self.check == 0:
             stayed = asker.wins(_at(asker.ball, turned, on_sphere), checked)
             walk.sideways = (walk.sideways * _change(self.adapt**self.check, stayed, _STAYS)).clamp_max(1)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ...core.oracle import Access
 from ...core.problem import Problem
+from ...kernels.shapes import wide
 from ..parts.approach import back, nearest_start
 from ..parts.asker import Asker
 from ..parts.directions import check_directions, widened
@@ -76,7 +77,7 @@ class GeoDA:
             far = (point - asker.ball.x).flatten(1).norm(dim=1) * self.probe
             streams = asker.problem.streams.fork(step)
             new = estimated_normal(asker, point, far, probes, streams, self.directions, reduction)
-            normal.mul_(self.memory).add_(new.div_(_wide(far.clamp_min(1e-30), new)))
+            normal.mul_(self.memory).add_(new.div_(wide(far.clamp_min(1e-30), new)))
             point = _nearer(asker, point, normal, tolerance)
             draws, step = draws * self.growth, step + 1
 
@@ -89,12 +90,8 @@ def _nearer(asker: Asker, point: Tensor, normal: Tensor, tolerance: float) -> Te
     for part in _PARTS:
         tried = torch.lerp(point, there, part)  # no further from x than the point: a norm is convex
         here = asker.wins(tried, going)
-        landed = torch.where(_wide(here, point), tried, landed)
+        landed = torch.where(wide(here, point), tried, landed)
         going = going & ~here & asker.open
         if not bool(going.any()):
             break
     return back(asker, landed, tolerance, asker.open & ~going)
-
-
-def _wide(per_sample: Tensor, like: Tensor) -> Tensor:
-    return per_sample.view(-1, *(1,) * (like.ndim - 1))

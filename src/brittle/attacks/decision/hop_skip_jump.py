@@ -15,6 +15,7 @@ from torch import Tensor
 from ...core.oracle import Access
 from ...core.problem import NormBall, Problem
 from ...kernels.circles import across, unit
+from ...kernels.shapes import wide
 from ..parts.approach import back, nearest_start
 from ..parts.asker import Asker
 from ..parts.directions import check_directions, widened
@@ -92,7 +93,7 @@ class HopSkipJump:
             there = self._there(ball, point, normal, length)
             torch.clamp(there, ball.lower, ball.upper, out=there)
             here = asker.wins(there, going)
-            landed = torch.where(_wide(here, point), there, landed)
+            landed = torch.where(wide(here, point), there, landed)
             going = going & ~here & asker.open
             if not bool(going.any()):
                 break
@@ -117,7 +118,7 @@ def _touching(ball: NormBall, point: Tensor, normal: Tensor, radius: Tensor) -> 
     up = across(unit((normal if ball.free is None else normal * ball.free).flatten(1)), towards)
     cosine = (radius / distance).clamp_max(0.5)
     step = towards * cosine[:, None] + up * (1 - cosine.square()).sqrt()[:, None]
-    return torch.addcmul(point, step.view_as(point), _wide(cosine * distance, point))
+    return torch.addcmul(point, step.view_as(point), wide(cosine * distance, point))
 
 
 def tangent(
@@ -165,7 +166,3 @@ def qeba(
     return HopSkipJump(
         queries=queries, steps=steps, directions=directions, reduction=reduction, grow=grow, draws=draws, stop=stop
     )
-
-
-def _wide(per_sample: Tensor, like: Tensor) -> Tensor:
-    return per_sample.view(-1, *(1,) * (like.ndim - 1))

@@ -11,6 +11,7 @@ from torch import Tensor
 from ...core.oracle import Access
 from ...core.problem import NormBall, Problem
 from ...core.streams import Streams
+from ...kernels.shapes import wide
 from ..parts.asker import Asker
 from ..parts.options import at_least
 
@@ -69,7 +70,7 @@ class Pointwise:
                 break
             noise = _salt_and_pepper(asker.ball, streams, _DENSER[draw % len(_DENSER)])
             here = asker.wins(noise, wanted)
-            point = torch.where(here.view(-1, *(1,) * (point.ndim - 1)), noise, point)
+            point = torch.where(wide(here, point), noise, point)
             found = found | here
         return point, found & asker.open
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ...core.oracle import Access
 from ...core.problem import NormBall, Problem
+from ...kernels.shapes import wide
 from ..parts.asker import Asker, Path, narrowed, segment
 from ..parts.options import at_least, one_of
 
@@ -92,7 +93,7 @@ def _salt_and_pepper(asker: Asker) -> tuple[Path, Tensor, float]:
 
 
 def _sprinkled(ball: NormBall, u: Tensor, share: Tensor) -> Tensor:
-    half = share.view(-1, *(1,) * (u.ndim - 1)) / 2
+    half = wide(share, u) / 2
     return torch.where(u < half, ball.lower, torch.where(u > 1 - half, ball.upper, ball.x))
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ...core.oracle import Access
 from ...core.problem import Problem
+from ...kernels.shapes import wide
 from ..parts.asker import Asker
 from ..parts.options import at_least, between
 
@@ -52,9 +53,7 @@ class RayS:
             if not len(stay):
                 return whole.finish()
             length = search.length(self.tolerance)
-            point = torch.addcmul(
-                asker.ball.x, search.sign.view_as(asker.ball.x), length.view(-1, *(1,) * (ball.x.ndim - 1))
-            )
+            point = torch.addcmul(asker.ball.x, search.sign.view_as(asker.ball.x), wide(length, ball.x))
             point = torch.clamp(point, asker.ball.lower, asker.ball.upper, out=point)
             search.learn(length, asker.wins(point, asker.open), self.tolerance)
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ...core.oracle import Access
 from ...core.problem import Problem
+from ...kernels.shapes import wide
 from ..parts.approach import nearest_start
 from ..parts.asker import Asker, Path, narrowed, segment, widened
 from ..parts.normal import estimated_normal
@@ -68,7 +69,7 @@ class SignOPT:
             learnt += estimated_normal(asker, point, length, self.draws, asker.problem.streams.fork(step))
             gain = (_GAIN * 0.5**stuck).to(turn.dtype).clamp_min(precision)
             point, turn, gained = _turned(asker, point, learnt, turn, gain, precision)
-            learnt *= _wide(~gained, learnt)
+            learnt *= wide(~gained, learnt)
             turn, stuck = torch.where(gained, turn, self.turn), torch.where(gained, 0, stuck + 1)
             step += 1
 
@@ -86,10 +87,10 @@ def _turned(
     gained = shrinking = torch.zeros_like(asker.open)
     longer, going = turn, asker.open
     for attempt in range(_TURNS):
-        moved = ball.within(size).project(torch.addcmul(point, ahead, _wide(longer * size, point)))
+        moved = ball.within(size).project(torch.addcmul(point, ahead, wide(longer * size, point)))
         reach = ball.norm.size(best - ball.x) / ball.norm.size(moved - ball.x).clamp_min(1e-30)
         here, there, bad = _shortened(asker, segment(ball, moved), reach, gain, going)
-        best = torch.where(_wide(here, best), there, best)
+        best = torch.where(wide(here, best), there, best)
         lost, turn, gained = torch.where(here, bad, lost), torch.where(here, longer, turn), gained | here
         shrinking = shrinking | ~here if attempt == 0 else shrinking
         going = going & asker.open & (here ^ shrinking)
@@ -112,8 +113,4 @@ def _steepest(asker: Asker, normal: Tensor) -> Tensor:
         length = normal.flatten(1).abs().mean(1)
     else:
         length = asker.ball.norm.size(normal)
-    return normal / _wide(length, normal).clamp_min(1e-30)
-
-
-def _wide(per_sample: Tensor, like: Tensor) -> Tensor:
-    return per_sample.view(-1, *(1,) * (like.ndim - 1))
+    return normal / wide(length, normal).clamp_min(1e-30)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ...core.oracle import Access
 from ...core.problem import NormBall, Problem
+from ...kernels.shapes import wide
 from ..parts.approach import nearest_start
 from ..parts.asker import Asker
 from ..parts.directions import LEAST, bundle
@@ -111,20 +112,20 @@ class _Walk:
         more = (self.flipped > _OFTEN * _ROUNDS).to(self.step.dtype) - (self.flipped < _SELDOM * _ROUNDS).to(
             self.step.dtype
         )
-        self.chance.add_(_wide(more, self.chance), alpha=_CHANGE).clamp_(_LEAST_FLIPS, _MOST_FLIPS)
+        self.chance.add_(wide(more, self.chance), alpha=_CHANGE).clamp_(_LEAST_FLIPS, _MOST_FLIPS)
         self.inwards.zero_()
         self.flipped.zero_()
 
 
 def _inwards(asker: Asker, walk: _Walk, u: Tensor) -> None:
     """A step of that length up or down in each feature, clipped to a Linf ball smaller by as much; u (B, *grid) in (0, 1)."""
-    step = _wide(walk.step, walk.delta)
-    limit = _wide(asker.ball.norm.size(walk.delta), walk.delta) - step
+    step = wide(walk.step, walk.delta)
+    limit = wide(asker.ball.norm.size(walk.delta), walk.delta) - step
     delta = torch.addcmul(walk.delta, _enlarged((u - 0.5).sign_(), walk.delta), step)
     torch.minimum(delta, limit, out=delta)
     torch.maximum(delta, limit.neg_(), out=delta)
     won = asker.wins(_at(asker.ball, delta), asker.open)
-    walk.delta.lerp_(delta, _wide(won.to(delta.dtype), delta))
+    walk.delta.lerp_(delta, wide(won.to(delta.dtype), delta))
     walk.inwards += won
 
 
@@ -135,7 +136,7 @@ def _flip(asker: Asker, walk: _Walk, u: Tensor) -> None:
     sign = flip.to(walk.delta.dtype).mul_(-2).add_(1)
     delta = walk.delta * _enlarged(sign, walk.delta)
     won = asker.wins(_at(asker.ball, delta), asker.open)
-    share = _wide(won.to(delta.dtype), delta)
+    share = wide(won.to(delta.dtype), delta)
     walk.delta.lerp_(delta, share)
     walk.chance.addcmul_(sign, share, value=_LEARN).clamp_(_LEAST_FLIPS, _MOST_FLIPS)
     walk.flipped += won
@@ -153,7 +154,3 @@ def _enlarged(small: Tensor, like: Tensor) -> Tensor:
             place = torch.arange(like.shape[axis], device=like.device) * small.shape[axis] // like.shape[axis]
             small = small.index_select(axis, place)
     return small
-
-
-def _wide(per_sample: Tensor, like: Tensor) -> Tensor:
-    return per_sample.view(-1, *(1,) * (like.ndim - 1))

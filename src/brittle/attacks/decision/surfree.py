@@ -14,6 +14,7 @@ from ...core.problem import Problem
 from ...core.streams import Streams
 from ...kernels.circles import across, unit
 from ...kernels.dct import dct, idct
+from ...kernels.shapes import wide
 from ..parts.approach import nearest_start
 from ..parts.asker import Asker, Path, half_circle, narrowed
 from ..parts.options import at_least, between
@@ -92,7 +93,7 @@ class SurFree:
             good = torch.where(here, bad, good)
             going = here & (bad < _WIDEST) & asker.open
         good = narrowed(asker, lambda middle: path(side * middle), good, bad, self.precision * good, won)
-        return torch.where(won.view(-1, *(1,) * (point.ndim - 1)), path(side * good), point), won
+        return torch.where(wide(won, point), path(side * good), point), won
 
     def _waves(self, x: Tensor) -> Tensor:
         """How strong each wave is drawn (B, *S): tanh of its strength in x, zero in the upper part of the frequencies."""

@@ -12,6 +12,7 @@ from ...core.losses import find_loss, find_slope
 from ...core.oracle import Access
 from ...core.problem import Problem
 from ...kernels.adam import Adam
+from ...kernels.shapes import wide
 from ...kernels.sizes import linf
 from ..parts.ascent import Ascent
 from ..parts.options import at_least, positive
@@ -60,7 +61,7 @@ class AdamPGD:
                 grad, unit, adam = grad[stay], unit[stay], adam.select(stay)
             if not len(walk):
                 break
-            adam.see(grad.mul_(unit.view(-1, *(1,) * (grad.ndim - 1))))
+            adam.see(grad.mul_(wide(unit, grad)))
             length = walk.region.radius * share if self.step_size is None else self.step_size
             walk.point = walk.region.project(adam.descend_(walk.point, -length))
         return walk.finish()

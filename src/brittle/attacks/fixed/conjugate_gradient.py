@@ -12,6 +12,7 @@ from ...core.incumbent import Incumbent
 from ...core.losses import find_loss
 from ...core.oracle import Access
 from ...core.problem import Problem
+from ...kernels.shapes import wide
 from ..parts.halving import Halving, checkpoints
 from ..parts.options import at_least, one_of
 from ..parts.query import query
@@ -114,7 +115,7 @@ class ConjugateGradient:
             beta = torch.where(swap, smaller, beta)
         else:
             beta.clamp_min_(0)
-        return beta.view(-1, *(1,) * (walk.grad.ndim - 1))
+        return wide(beta, walk.grad)
 
 
 def hestenes_stiefel(grad: Tensor, before: Tensor, direction: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from ...core.oracle import Access
 from ...core.problem import Problem
 from ...errors import InputError
 from ...kernels.sampling import mix
+from ...kernels.shapes import wide
 from ..parts.options import at_least, one_of, positive
 
 
@@ -140,7 +141,7 @@ class GradientAscent:
     def _lookahead(self, problem: Problem, point: Tensor, momentum: Tensor | None, step: Tensor) -> Tensor:
         if not self.nesterov or momentum is None:
             return point
-        ahead = step.view(-1, *(1,) * (point.ndim - 1)) * self.momentum * momentum
+        ahead = wide(step, point) * self.momentum * momentum
         return problem.region.project(point + ahead)
 
 
@@ -153,7 +154,7 @@ def _looks(taken: int) -> bool:
 
 def _accumulate(momentum: Tensor | None, grad: Tensor, decay: float) -> Tensor:
     scale = grad.flatten(1).abs().mean(1).clamp_min(torch.finfo(grad.dtype).tiny)
-    grad = grad / scale.view(-1, *(1,) * (grad.ndim - 1))
+    grad = grad / wide(scale, grad)
     return grad if momentum is None else decay * momentum + grad
 
 

@@ -12,7 +12,8 @@ from ...core.goal import Classify
 from ...core.losses import find_slope, steered_margin
 from ...core.oracle import Access
 from ...core.problem import NormBall, Problem
-from ..parts.hunt import Hunt, finite, wide
+from ...kernels.shapes import wide
+from ..parts.hunt import Hunt, finite
 from ..parts.options import at_least, positive
 
 FIRST = {"l1": 0.5, "l2": 0.1}  # the paper's epsilon on MNIST and CIFAR-10

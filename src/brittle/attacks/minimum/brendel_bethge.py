@@ -13,6 +13,7 @@ from ...core.norms import L2
 from ...core.oracle import Access
 from ...core.problem import Problem
 from ...kernels import planes, trust_region
+from ...kernels.shapes import wide
 from ..parts.boundary import adversarial_start
 from ..parts.linearise import nearest_plane
 from ..parts.options import at_least, between, positive
@@ -127,6 +128,6 @@ def _drawn_near(problem: Problem, point: Tensor) -> Tensor:
         middle = (low + high) / 2
         asked = region.within(middle).project(point)
         won = problem.goal.margin(problem.oracle(asked)) > 0
-        near.lerp_(asked, won.to(point.dtype).view(-1, *(1,) * (point.ndim - 1)))
+        near.lerp_(asked, wide(won.to(point.dtype), point))
         low, high = torch.where(won, low, middle), torch.where(won, middle, high)
     return near

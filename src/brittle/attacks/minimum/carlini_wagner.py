@@ -13,7 +13,8 @@ from ...core.losses import find_slope
 from ...core.oracle import Access
 from ...core.problem import NormBall, Problem
 from ...kernels.adam import Adam
-from ..parts.hunt import Hunt, finite, wide
+from ...kernels.shapes import wide
+from ..parts.hunt import Hunt, finite
 from ..parts.options import at_least, positive
 
 HOME = 0.5  # |tanh(w)| at x where that is at a bound; at the 0.999 that comes of the paper's, black pixels hardly move

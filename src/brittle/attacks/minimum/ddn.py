@@ -13,6 +13,7 @@ from ...core.incumbent import Incumbent
 from ...core.oracle import Access
 from ...core.problem import Problem
 from ...errors import InputError
+from ...kernels.shapes import wide
 from ..parts.options import at_least, between, positive
 from ..parts.query import query
 from ..parts.shrink import shrunk
@@ -68,7 +69,6 @@ class DDN:
         """Offers every winning point to `best`, and writes the margin of what is kept into `margin` (B,)."""
         region = problem.ball("ddn")
         x, size = region.x, region.norm.size
-        wide = (-1, *(1,) * (x.ndim - 1))
         unit = (region.upper - region.lower).flatten(1).amax(1).expand(len(x))
         point = x.clone() if problem.starts is None else problem.starts.clamp(region.lower, region.upper)
         length = unit * self.start if problem.starts is None else size(point - x)
@@ -89,8 +89,8 @@ class DDN:
                 grad = _alive(problem, grad, slope)
                 slope = size(grad)
             stride = unit * (self.step_size * (0.01 + 0.99 * share))
-            delta.addcmul_(grad, (stride / slope.clamp_min_(1e-30)).view(wide))
-            point = torch.addcmul(x, delta, (length / size(delta).clamp_min_(1e-30)).view(wide), out=delta)
+            delta.addcmul_(grad, wide(stride / slope.clamp_min_(1e-30), x))
+            point = torch.addcmul(x, delta, wide(length / size(delta).clamp_min_(1e-30), x), out=delta)
             torch.clamp(point, region.lower, region.upper, out=point)
 
     def _rounded(self, point: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
@@ -103,4 +103,4 @@ class DDN:
 def _alive(problem: Problem, grad: Tensor, slope: Tensor) -> Tensor:
     """A random direction where the gradient's size (B,) is zero; the same numbers whoever is beside it."""
     random = problem.streams.fork(0).normal(tuple(grad.shape[1:])).to(grad.dtype)
-    return torch.where((slope == 0).view(-1, *(1,) * (grad.ndim - 1)), random, grad)
+    return torch.where(wide(slope == 0, grad), random, grad)

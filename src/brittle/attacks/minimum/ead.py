@@ -12,6 +12,8 @@ from ...core.incumbent import Incumbent
 from ...core.oracle import Access
 from ...core.problem import NormBall, Problem
 from ...kernels import sizes
+from ...kernels.shapes import wide
+from ..parts.hunt import finite
 from ..parts.linearise import nearest_plane
 from ..parts.options import at_least, one_of, positive
 from ..parts.shrink import shrunk
@@ -66,13 +68,13 @@ class EAD:
         """The best points of the samples that are not won untouched; value (B,) and rise (B, *S) are those of the margin at x."""
         region = problem.ball("ead")
         span = (region.upper - region.lower).flatten(1).amax(1).expand(len(clean)).clamp_min(1e-30)
-        rise = _finite(rise, region.free)
+        rise = finite(rise, region.free)
         steepest = sizes.linf(rise) * span
         steepest = torch.where(steepest > 0, steepest, 1.0)
         weight = (self.weight * self.beta / self.step_size) / steepest
         best, margin = Incumbent.at(region.origin), clean.clone()
         low, high = torch.zeros_like(weight), torch.full_like(weight, torch.inf)  # lost, won
-        pushed = rise.mul_(_wide((value <= 0).to(rise.dtype), rise))  # of the hinge
+        pushed = rise.mul_(wide((value <= 0).to(rise.dtype), rise))  # of the hinge
         for _ in range(self.rounds):
             won = self._round(problem, region, span, weight, pushed, best, margin)
             low, high = torch.where(won, low, weight), torch.where(won, weight, high)
@@ -91,7 +93,7 @@ class EAD:
     ) -> Tensor:
         """One run of FISTA from x at weights (B,), whose points are offered to `best`; whether any of them won (B,)."""
         x, some = region.x, torch.zeros_like(best.found)
-        push, beta = _wide(weight * span.square(), x), _wide(self.beta * span, x)
+        push, beta = wide(weight * span.square(), x), wide(self.beta * span, x)
         point, ahead = x, x
         for taken in range(self.steps):
             step = self.step_size * (1 - taken / self.steps) ** 0.5
@@ -109,20 +111,10 @@ class EAD:
             margin.copy_(torch.where(won & (size < best.size), reached, margin))
             best.offer_smaller(ahead, size, won)
             some |= won
-            rise = _finite(rise, region.free).mul_(_wide((value <= 0).to(x.dtype), x))
+            rise = finite(rise, region.free).mul_(wide((value <= 0).to(x.dtype), x))
         return some
 
     def _size(self, delta: Tensor, span: Tensor) -> Tensor:
         """(B,) by the decision rule; the elastic net in units of the input range."""
         plain = sizes.l1(delta)
         return plain if self.rule == "l1" else self.beta * plain / span + (sizes.l2(delta) / span).square()
-
-
-def _finite(grad: Tensor, free: Tensor | None) -> Tensor:
-    """Zero where the gradient is not a number, or the mask forbids a change."""
-    grad = torch.nan_to_num(grad, nan=0.0, posinf=0.0, neginf=0.0)
-    return grad if free is None else grad.mul_(free)
-
-
-def _wide(per_sample: Tensor, like: Tensor) -> Tensor:  # (B,) -> (B, 1, ..., 1)
-    return per_sample.view(-1, *(1,) * (like.ndim - 1))

@@ -11,6 +11,7 @@ from torch import Tensor
 from ...core.incumbent import Incumbent
 from ...core.oracle import Access
 from ...core.problem import Problem
+from ...kernels.shapes import wide
 from ..parts.linearise import inner, move_onto, nearest_plane
 from ..parts.options import at_least, between
 from ..parts.shrink import shrunk
@@ -74,7 +75,6 @@ class FAB:
         """Offers every winning point to `best`, and writes the margin of what is kept into `margin` (B,)."""
         region, goal = problem.ball("fab"), problem.goal
         x, norm = region.x, region.norm
-        wide = (-1, *(1,) * (x.ndim - 1))
 
         def seen(outputs: Tensor) -> Tensor:
             here, before = goal.margin(outputs), best.score
@@ -87,10 +87,10 @@ class FAB:
             won = seen(outputs)
             back = self.back_first + (self.back_last - self.back_first) * step / self.steps
             value = value - inner(normal, point)  # the plane is value + <normal, .> = 0
-            point = torch.lerp(x, point, torch.where(won, back, 1.0).to(x.dtype).view(wide))
+            point = torch.lerp(x, point, wide(torch.where(won, back, 1.0).to(x.dtype), x))
             onto, direct = (move_onto(region, at, normal, -value - inner(normal, at)) for at in (point, x))
             far, direct_far = norm.size(onto), norm.size(direct)
-            weight = (far / (far + direct_far).clamp_min(1e-30)).clamp_max(self.bias).view(wide)
+            weight = wide((far / (far + direct_far).clamp_min(1e-30)).clamp_max(self.bias), x)
             onto.mul_(1 + self.overshoot).add_(point)
             direct.mul_(1 + self.overshoot).add_(x)
             point = torch.clamp(onto.lerp_(direct, weight), region.lower, region.upper, out=onto)

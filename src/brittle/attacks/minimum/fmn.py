@@ -14,8 +14,9 @@ from ...core.losses import find_loss
 from ...core.norms import Norm
 from ...core.oracle import Access
 from ...core.problem import NormBall, Problem
+from ...kernels.shapes import wide
 from ..parts.furthest import furthest
-from ..parts.hunt import Hunt, wide
+from ..parts.hunt import Hunt
 from ..parts.options import at_least, between, positive
 from ..parts.query import query
 

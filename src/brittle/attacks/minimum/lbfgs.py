@@ -13,6 +13,8 @@ from ...core.incumbent import Incumbent
 from ...core.oracle import Access
 from ...core.problem import NormBall, Problem
 from ...kernels.lbfgs import minimise
+from ...kernels.shapes import wide
+from ..parts.hunt import finite
 from ..parts.linearise import crossing, nearest_plane
 from ..parts.options import at_least
 from ..parts.shrink import shrunk
@@ -71,7 +73,7 @@ class LBFGS:
             price = torch.where(
                 cheap == 0, dear / FACTOR, torch.where(dear.isinf(), cheap * FACTOR, (cheap * dear).sqrt())
             )
-            start = torch.where(_wide(best.found, start), best.point, end)
+            start = torch.where(wide(best.found, start), best.point, end)
         return shrunk(problem, best.point, margin, clean, self.search)
 
     def _solve(
@@ -100,8 +102,8 @@ class LBFGS:
             some[rows] |= won
             distance, gap, cost = linear.distance[rows], linear.gap[rows], price[rows]
             height = SHARPNESS * value / gap
-            slope = _finite(rise, here.ball("lbfgs").free).mul_(_wide(-SHARPNESS * torch.sigmoid(-height) / gap, delta))
-            slope.addcmul_(delta, _wide(2 * cost / distance.square(), delta))
+            slope = finite(rise, here.ball("lbfgs").free).mul_(wide(-SHARPNESS * torch.sigmoid(-height) / gap, delta))
+            slope.addcmul_(delta, wide(2 * cost / distance.square(), delta))
             return cost * (size / distance).square() + F.softplus(-height), slope.flatten(1)
 
         curvature = (2 * price + SHARPNESS**2 / 4) / linear.distance.square()
@@ -123,7 +125,7 @@ class _Linear:
         region = problem.ball("lbfgs")
         x = region.origin
         diameter = region.norm.size((region.upper - region.lower).expand_as(x)).clamp_min(1e-30)
-        normal = _finite(normal, region.free)
+        normal = finite(normal, region.free)
         slope = region.norm.size(normal)
         gap = (-value).clamp_min(outputs.abs().amax(1).mul_(1e-6).clamp_min_(1e-6))
         distance = torch.where(slope > 0, gap / slope, diameter)
@@ -133,17 +135,7 @@ class _Linear:
             start = torch.clamp(problem.starts.to(x.dtype), region.lower, region.upper)
         dead = slope == 0
         if bool(dead.any()):
-            noise = _finite(problem.streams.normal(tuple(x.shape[1:])).to(x.dtype), region.free)
+            noise = finite(problem.streams.normal(tuple(x.shape[1:])).to(x.dtype), region.free)
             away = torch.clamp(x + noise * (region.upper - region.lower) / 10, region.lower, region.upper)
-            start = torch.where(_wide(dead, x), away, start)
+            start = torch.where(wide(dead, x), away, start)
         return cls(distance, gap, start)
-
-
-def _finite(grad: Tensor, free: Tensor | None) -> Tensor:
-    """Zero where the gradient is not a number, or the mask forbids a change."""
-    grad = torch.nan_to_num(grad, nan=0.0, posinf=0.0, neginf=0.0)
-    return grad if free is None else grad.mul_(free)
-
-
-def _wide(per_sample: Tensor, like: Tensor) -> Tensor:  # (B,) -> (B, 1, ..., 1)
-    return per_sample.view(-1, *(1,) * (like.ndim - 1))

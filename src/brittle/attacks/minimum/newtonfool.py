@@ -11,7 +11,8 @@ from torch import Tensor
 from ...core.goal import Classify, pick, without
 from ...core.oracle import Access
 from ...core.problem import Problem
-from ..parts.hunt import finite, wide
+from ...kernels.shapes import wide
+from ..parts.hunt import finite
 from ..parts.options import at_least, positive
 from ..parts.walk import Walk
 

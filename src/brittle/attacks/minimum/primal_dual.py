@@ -13,7 +13,8 @@ from ...core.losses import find_slope
 from ...core.oracle import Access
 from ...core.problem import NormBall, Problem
 from ...kernels.adam import Adam
-from ..parts.hunt import Hunt, finite, wide
+from ...kernels.shapes import wide
+from ..parts.hunt import Hunt, finite
 from ..parts.options import at_least, positive
 
 DECAY, DUAL_STEP, DUAL_DECAY = 0.01, 0.1, 0.1  # the primal step falls exponentially, the dual one linearly

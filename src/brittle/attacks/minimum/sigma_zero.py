@@ -14,6 +14,7 @@ from ...core.losses import find_slope
 from ...core.oracle import Access
 from ...core.problem import Problem
 from ...kernels.adam import Adam
+from ...kernels.shapes import wide
 from ..parts.options import at_least, between, positive
 
 
@@ -79,7 +80,7 @@ class SigmaZero:
             torch.sub(point, region.x, out=delta)
             change = self.threshold_step * self.step_size * span * self._share(taken + 1)
             threshold.add_(won.to(threshold.dtype).mul_(2).sub_(1), alpha=change).clamp_(0, span)
-            small = delta.abs() < threshold.view(-1, *(1,) * (point.ndim - 1))
+            small = delta.abs() < wide(threshold, point)
             torch.where(small, region.x, point, out=point)
             delta.masked_fill_(small, 0)
         return best.point
@@ -96,4 +97,4 @@ class SigmaZero:
         if free is not None:
             grad.mul_(free)
         largest = grad.flatten(1).abs().amax(1).clamp_min_(1e-12)
-        return grad.div_(largest.view(-1, *(1,) * (grad.ndim - 1)))
+        return grad.div_(wide(largest, grad))

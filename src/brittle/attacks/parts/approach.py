@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ...core.problem import NormBall
+from ...kernels.shapes import wide
 from .asker import Asker, narrowed
 from .boundary import noise_input
 from .directions import directions
@@ -41,7 +42,7 @@ def nearest_start(asker: Asker, draws: int, looks: int, tolerance: float) -> tup
             near = along(ball, far, (size / ball.norm.size(far - ball.x).clamp_min(1e-30)).clamp_max(1))
         here = asker.wins(near, asker.open)
         if bool(here.any()):
-            point = torch.where(_wide(here, point), back(asker, near, tolerance * _COARSE, here), point)
+            point = torch.where(wide(here, point), back(asker, near, tolerance * _COARSE, here), point)
     return asker, back(asker, point, tolerance, asker.open)
 
 
@@ -55,10 +56,6 @@ def back(asker: Asker, far: Tensor, tolerance: float, wanted: Tensor) -> Tensor:
 def along(ball: NormBall, far: Tensor, share: Tensor) -> Tensor:
     """The point at this share (B,) of the way from x to `far`: on the segment, or in Linf `far` clipped to a smaller box."""
     if ball.norm.nearest is not None:
-        return torch.lerp(ball.x, far, _wide(share, far))
-    radius = _wide(share * ball.norm.size(far - ball.x), far)
-    return torch.where(_wide(share < 1, far), torch.clamp(far, ball.x - radius, ball.x + radius), far)
-
-
-def _wide(per_sample: Tensor, like: Tensor) -> Tensor:
-    return per_sample.view(-1, *(1,) * (like.ndim - 1))
+        return torch.lerp(ball.x, far, wide(share, far))
+    radius = wide(share * ball.norm.size(far - ball.x), far)
+    return torch.where(wide(share < 1, far), torch.clamp(far, ball.x - radius, ball.x + radius), far)

@@ -11,6 +11,7 @@ from torch import Tensor
 from ...core.incumbent import Incumbent
 from ...core.problem import NormBall, Problem
 from ...kernels.circles import across, on_circle, unit
+from ...kernels.shapes import wide
 from .boundary import adversarial_start, won, won_together
 
 
@@ -167,8 +168,7 @@ def widened(asker: Asker, path: Path, first: Tensor, most: float, wanted: Tensor
 
 def segment(ball: NormBall, point: Tensor) -> Path:
     """From x, at 0, to the point (B, *S), at 1."""
-    wide = (-1, *(1,) * (point.ndim - 1))
-    return lambda share: torch.lerp(ball.x, point, share.view(wide))
+    return lambda share: torch.lerp(ball.x, point, wide(share, point))
 
 
 def half_circle(ball: NormBall, point: Tensor, direction: Tensor) -> Path:

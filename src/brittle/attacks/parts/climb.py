@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ...core.losses import find_loss
 from ...core.problem import Problem
+from ...kernels.shapes import wide
 
 
 class Reply(NamedTuple):
@@ -62,7 +63,7 @@ class Climb:
         taken = (height > self.height) | won
         self.height = torch.where(taken, height, self.height)
         # lerp with weight 0 or 1 is exact, and on the CPU faster than a where with a broadcast condition
-        self.point.lerp_(point, taken.to(point.dtype).view(-1, *(1,) * (point.ndim - 1)))
+        self.point.lerp_(point, wide(taken.to(point.dtype), point))
         return Reply(height, taken, self.leave(won))
 
     def leave(self, done: Tensor) -> Tensor | None:

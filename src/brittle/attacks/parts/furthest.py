@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ...core.problem import NormBall
+from ...kernels.shapes import wide
 
 _BEYOND = 1e3  # radii: so far that only what the box leaves of it is inside
 
@@ -21,4 +22,4 @@ def furthest(ball: NormBall, direction: Tensor) -> Tensor:
     if ball.free is not None:
         direction = direction * ball.free
     length = _BEYOND * ball.radius / ball.norm.size(direction).clamp_min(1e-30)
-    return ball.project(torch.addcmul(ball.x, direction, length.view(-1, *(1,) * (direction.ndim - 1))))
+    return ball.project(torch.addcmul(ball.x, direction, wide(length, direction)))

@@ -10,6 +10,7 @@ from torch import Tensor
 from ...core.incumbent import Incumbent
 from ...core.norms import NORMS
 from ...core.problem import NormBall, Problem
+from ...kernels.shapes import wide
 from .linearise import crossing, nearest_plane
 from .shrink import shrunk
 
@@ -112,8 +113,3 @@ def finite(grad: Tensor, free: Tensor | None) -> Tensor:
     """Zero where the gradient is not a number, or the mask forbids a change."""
     grad = torch.nan_to_num(grad, nan=0.0, posinf=0.0, neginf=0.0)
     return grad if free is None else grad.mul_(free)
-
-
-def wide(per_sample: Tensor, like: Tensor) -> Tensor:
-    """(B,) -> (B, 1, ..., 1)."""
-    return per_sample.view(-1, *(1,) * (like.ndim - 1))

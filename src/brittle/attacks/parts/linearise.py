@@ -11,6 +11,7 @@ from ...core.goal import Classify, pick, without
 from ...core.losses import find_slope, steered_margin
 from ...core.norms import Norm
 from ...core.problem import NormBall, Problem
+from ...kernels.shapes import wide
 
 
 def nearest_plane(
@@ -42,7 +43,7 @@ def nearest_plane(
             continue
         nearer = far < distance
         value, distance = torch.where(nearer, here, value), torch.minimum(far, distance)
-        normal.lerp_(grad, nearer.to(grad.dtype).view(-1, *(1,) * (grad.ndim - 1)))
+        normal.lerp_(grad, wide(nearer.to(grad.dtype), grad))
     assert value is not None
     assert normal is not None
     return seen, value, normal

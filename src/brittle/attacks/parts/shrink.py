@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ...core.problem import NormBall, Problem
+from ...kernels.shapes import wide
 
 _BEYOND = 1e-4  # how far beyond the boundary, as a part of the size, is near enough
 
@@ -39,7 +40,7 @@ def shrunk(problem: Problem, point: Tensor, margin: Tensor, clean: Tensor, round
         above = torch.where(wins, here, torch.where(side < 0, above / 2, above))
         near, far = torch.where(wins, near, share), torch.where(wins, share, far)
         side = torch.where(wins, 1.0, -1.0).to(size.dtype)
-        best.lerp_(middle, wins.to(best.dtype).view(-1, *(1,) * (best.ndim - 1)))
+        best.lerp_(middle, wide(wins.to(best.dtype), best))
     point = point.clone()
     point[rows] = best
     return point

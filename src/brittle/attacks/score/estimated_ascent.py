@@ -11,6 +11,7 @@ from torch import Tensor
 from ...core.losses import find_loss
 from ...core.oracle import Access
 from ...core.problem import NormBall, Problem
+from ...kernels.shapes import wide
 from ..parts.climb import Climb, kept
 from ..parts.options import at_least, between, positive
 from .estimators import Estimator, Sampled
@@ -85,4 +86,4 @@ class EstimatedAscent:
         if ball.free is not None:
             way = way * ball.free
         length = ball.radius * self.spread / ball.norm.size(way).clamp_min(1e-30)
-        return ball.project(torch.addcmul(point, way, length.view(-1, *(1,) * (point.ndim - 1))))
+        return ball.project(torch.addcmul(point, way, wide(length, point)))

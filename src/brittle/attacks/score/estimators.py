@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ...core.streams import Streams
+from ...kernels.shapes import wide
 from ...kernels.squares import planes
 from ..parts.options import at_least, one_of, positive
 
@@ -77,7 +78,7 @@ class Sampled:
         return noise, -noise
 
     def learn(self, belief: Tensor, noise: Tensor, difference: Tensor) -> Tensor:
-        return belief.addcmul_(noise, _wide(difference, noise))
+        return belief.addcmul_(noise, wide(difference, noise))
 
     def gradient(self, belief: Tensor, x: Tensor) -> Tensor:
         return belief
@@ -112,12 +113,12 @@ class Bandits:
         return streams.normal(shape).to(belief.dtype).div_(math.sqrt(math.prod(shape)))
 
     def probes(self, belief: Tensor, noise: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        prior = belief / _wide(belief.flatten(1).norm(dim=1).clamp_min(torch.finfo(belief.dtype).tiny), belief)
+        prior = belief / wide(belief.flatten(1).norm(dim=1).clamp_min(torch.finfo(belief.dtype).tiny), belief)
         above, below = (torch.add(prior, noise, alpha=sign * self.exploration) for sign in (1, -1))
         return self.gradient(above, x), self.gradient(below, x)
 
     def learn(self, belief: Tensor, noise: Tensor, difference: Tensor) -> Tensor:
-        return belief.addcmul_(noise, _wide(difference, noise))
+        return belief.addcmul_(noise, wide(difference, noise))
 
     def gradient(self, belief: Tensor, x: Tensor) -> Tensor:
         _, height, width = planes(x)
@@ -125,7 +126,3 @@ class Bandits:
 
     def forget(self, belief: Tensor) -> Tensor:
         return belief
-
-
-def _wide(per_sample: Tensor, like: Tensor) -> Tensor:  # (B,) -> (B, 1, ..., 1)
-    return per_sample.view(-1, *(1,) * (like.ndim - 1))

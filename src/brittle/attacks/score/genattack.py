@@ -15,6 +15,7 @@ from ...core.losses import find_loss
 from ...core.oracle import Access
 from ...core.problem import NormBall, Problem
 from ...core.streams import Streams
+from ...kernels.shapes import wide
 from ...kernels.squares import planes
 from ..parts.climb import kept
 from ..parts.options import at_least, positive
@@ -107,7 +108,7 @@ def _points(ball: NormBall, noise: Tensor) -> Tensor:
     if noise.shape[-2:] != (height, width):
         small = noise.flatten(0, 1)
         noise = F.interpolate(small, size=(height, width), mode="bilinear").view(*noise.shape[:3], height, width)
-    delta = noise * ball.radius.view(-1, *(1,) * (noise.ndim - 1))
+    delta = noise * wide(ball.radius, noise)
     return projected(ball, delta.view(*noise.shape[:2], *ball.x.shape[1:]).add_(ball.x[:, None]))
 
 

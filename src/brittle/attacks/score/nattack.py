@@ -12,6 +12,7 @@ from ...core.incumbent import Incumbent
 from ...core.losses import find_loss
 from ...core.oracle import Access
 from ...core.problem import NormBall, Problem
+from ...kernels.shapes import wide
 from ..parts.climb import kept
 from ..parts.options import at_least, positive
 from ..parts.population import asked_together, projected
@@ -81,9 +82,9 @@ class NAttack:
                 problem, rows = problem.select(stay), rows[stay]
                 mean, base, weighted, drawn, losses, middle = kept(stay, mean, base, weighted, drawn, losses, middle)
             if place == self.population and len(rows):
-                step = weighted.addcmul_(drawn, _wide(losses.mean(1), drawn), value=-1)
+                step = weighted.addcmul_(drawn, wide(losses.mean(1), drawn), value=-1)
                 scale = losses.std(1).clamp_min(torch.finfo(mean.dtype).tiny).reciprocal_()
-                mean.addcmul_(step, _wide(scale, step), value=self.step_size / (self.population * self.sigma))
+                mean.addcmul_(step, wide(scale, step), value=self.step_size / (self.population * self.sigma))
                 weighted, drawn, losses, place = torch.zeros_like(mean), torch.zeros_like(mean), losses[:, :0], 0
         return best.point
 
@@ -99,7 +100,3 @@ def _points(ball: NormBall, mean: Tensor, base: Tensor, noise: Tensor, sigma: fl
     moved = torch.add(mean[:, None], noise, alpha=sigma).tanh_().sub_(base[:, None])
     half = ((ball.upper - ball.lower) / 2)[:, None]
     return projected(ball, moved.mul_(half).add_(ball.x[:, None]))
-
-
-def _wide(per_sample: Tensor, like: Tensor) -> Tensor:
-    return per_sample.view(-1, *(1,) * (like.ndim - 1))

@@ -12,6 +12,7 @@ from ...core.losses import find_loss
 from ...core.oracle import Access
 from ...core.problem import NormBall, Problem
 from ...core.streams import Streams
+from ...kernels.shapes import wide
 from ...kernels.squares import Shape, bumps, places, planes, sides
 from ..parts.climb import Climb, kept
 from ..parts.furthest import furthest
@@ -116,7 +117,7 @@ def _bumps(ball: NormBall, shape: Shape, streams: Streams) -> Tensor:
     delta[:, :, top : top + down * tile[0], left : left + across * tile[1]] = grid
     delta = delta.view(ball.x.shape)
     length = BEYOND * ball.radius / ball.norm.size(delta)
-    return _onto(ball, delta * length.view(-1, *(1,) * (delta.ndim - 1)))
+    return _onto(ball, delta * wide(length, delta))
 
 
 def _bump(ball: NormBall, point: Tensor, window: tuple[int, int], u: Tensor) -> Tensor:
