@@ -27,6 +27,7 @@ SHRINK, WITHIN, CLOSE = (
     0.99,
 )  # Linf: next tau after a success, what is one, how near to the best is near enough
 DECAY = 0.1  # of the step over a round
+STRIDE = 0.05  # Linf: the first step of a round, in tau
 NEAR = 2.0  # the first step, in distances to where the boundary seems to be
 
 
@@ -152,7 +153,7 @@ class CW:
                     w, bent, grad, weight = w[stay], bent[stay], grad[stay], weight[stay]
                     tau, age = tau[stay], age[stay]
             adam.see(curve.pull_(grad, bent))
-            step = torch.minimum(torch.full_like(tau, self.step_size), tau / curve.half.flatten(1).amax(1))
+            step = torch.minimum(torch.full_like(tau, self.step_size), STRIDE * tau / curve.half.flatten(1).amax(1))
             adam.descend_(w, step * DECAY ** (age / self.steps))
 
 
