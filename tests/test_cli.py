@@ -150,6 +150,29 @@ def test_attack_writes_rounded_pictures_and_tells_what_survives(folder: Path) ->
     assert (out / "00000-original.png").is_file()
 
 
+def test_a_budget_ends_an_attack_early(folder: Path) -> None:
+    command = (
+        "attack",
+        "net.safetensors",
+        "digits",
+        "--threat",
+        "linf:0.15",
+        "--attack",
+        "pgd",
+        "--samples",
+        "8",
+        "--out",
+    )
+    won = {}
+    for budget in ("1", "40"):
+        run_brittle(*command, str(folder / budget), "--budget", budget, cwd=folder)
+        rows = list(csv.DictReader((folder / budget / "examples.csv").open()))
+        won[budget] = sum(row["success"] == "True" for row in rows)
+    assert won["1"] < won["40"]
+    said = run_brittle(*command, str(folder / "none"), "--budget", "0", cwd=folder, code=2)
+    assert "budget=0 allows no query" in said
+
+
 @pytest.mark.parametrize("targeted", ["3", "least-likely", "random", "second"])
 def test_attack_targeted(folder: Path, targeted: str) -> None:
     out = folder / f"adv-{targeted}"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ..core.checks import check_confidence, check_indices, check_inputs, check_labels, check_outputs
+from ..core.checks import check_budget, check_confidence, check_indices, check_inputs, check_labels, check_outputs
 from ..core.goal import Classify
 from ..core.problem import Attack, Threat
 from ..core.trial import attempt
@@ -81,8 +81,7 @@ def attack(
     for what, given in (("labels", labels), ("targets", targets), ("ids", ids)):
         if given is not None:
             check_indices(given, len(x), what)
-    if budget is not None and budget < 1:
-        raise InputError(f"budget={budget} allows no query; give 1 or more forwards plus backwards a sample")
+    check_budget(budget)
     if starts is not None and starts.shape != x.shape:
         raise InputError(f"starts have shape {tuple(starts.shape)}; give one for each sample, {tuple(x.shape)}")
     if batch_size is not None and batch_size < 1:

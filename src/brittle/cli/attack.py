@@ -28,6 +28,7 @@ def attack(
     confidence: Annotated[
         float | None, typer.Option(help="softmax probability that the wrong class must reach, such as 0.98")
     ] = None,
+    budget: Annotated[int | None, typer.Option(help="at most so many forwards plus backwards a sample")] = None,
     samples: Annotated[int, typer.Option(help="the first so many")] = 16,
     batch_size: options.BATCH = 256,
     seed: options.SEED = 0,
@@ -47,7 +48,7 @@ def attack(
     parsed, ball, source = parse_attack(attack), parse_threat(threat), open_data(data)
     model = open_victim(victim, device=device, trust=trust, bounds=source.bounds)
     ids = range(min(samples, len(source)))
-    task = Classification(model, source, _goal(targeted, source.classes), batch_size, confidence)
+    task = Classification(model, source, _goal(targeted, source.classes), batch_size, confidence, budget)
     with console.status("attacking", spinner="dots"):
         clean, attacked = craft(parsed, task, ball, ids, seed)
         examples = save_examples(clean, attacked, task, ball, ids, out)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..core.checks import check_confidence, check_inputs, check_labels, check_outputs
+from ..core.checks import check_budget, check_confidence, check_inputs, check_labels, check_outputs
 from ..core.goal import Classify, without
 from ..core.problem import Attack, Threat
 from ..core.streams import Streams
@@ -44,17 +44,19 @@ class Results:
 @dataclass(frozen=True, eq=False)
 class Classification:
     """Attack `victim` on `data`. `goal` is one of GOALS, to be reached with at least the softmax probability `confidence`, if given;
-    batch_size rows at a time."""
+    batch_size rows at a time; with at most `budget` forwards plus backwards a sample, if given."""
 
     victim: Victim
     data: Samples
     goal: str = "untargeted"
     batch_size: int = 256
     confidence: float | None = None
+    budget: int | None = None
 
     def __post_init__(self) -> None:
         parse_goal(self.goal)
         check_confidence(self.confidence)
+        check_budget(self.budget)
 
     def run(self, attack: Attack | None, threat: Threat, ids: Sequence[int], seed: int) -> Results:
         """Results of the samples `ids`, in order. Without an attack: the untouched inputs. A sample that the model gets wrong
@@ -98,7 +100,7 @@ class Classification:
         rows, others = correct.nonzero().squeeze(1), (~correct).nonzero().squeeze(1)
         if attack is None or not len(rows):
             return untouched(self.victim, threat, x, goal)
-        part = attempt(attack, self.victim, threat, x[rows], goal.select(rows), ids[rows], seed)
+        part = attempt(attack, self.victim, threat, x[rows], goal.select(rows), ids[rows], seed, self.budget)
         if not len(others):
             return part
         return merged(rows, part, others, untouched(self.victim, threat, x[others], goal.select(others)))
