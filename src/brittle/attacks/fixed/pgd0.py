@@ -8,12 +8,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ...core.incumbent import Incumbent
-from ...core.losses import find_loss
+from ...core.losses import find_loss, find_slope
 from ...core.oracle import Access
 from ...core.problem import Problem
+from ...kernels.shapes import wide
+from ..parts.ascent import Ascent
+from ..parts.climb import kept
 from ..parts.options import at_least, positive
-from ..parts.query import query
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,28 +43,18 @@ class PGD0:
         find_loss(self.loss)
 
     def __call__(self, problem: Problem) -> Tensor:  # (B, *S)
-        ball = problem.ball("pgd0", "l0")
-        point = ball.random(problem.streams) if problem.starts is None else ball.project(problem.starts)
-        best, rows = Incumbent.at(ball.x), torch.arange(len(point), device=point.device)
-        shape = point.shape[1:]
+        ball, slope = problem.ball("pgd0", "l0"), find_slope(self.loss)
+        walk = Ascent(problem, ball.random(problem.streams) if problem.starts is None else ball.project(problem.starts))
         for step in range(self.steps):
-            margin, _, grad = query(problem, point, self.loss)
-            best.offer(point, margin, rows)
-            left = (margin <= 0).nonzero().squeeze(1)
-            if len(left) < len(rows):
-                rows, problem, ball, point, grad = (
-                    rows[left],
-                    problem.select(left),
-                    ball.select(left),
-                    point[left],
-                    grad[left],
-                )
-            if not len(rows):
-                return best.point
-            wide = ball.upper - ball.lower
-            total = (grad.abs() * (wide > 0)).flatten(1).sum(1).clamp_min(torch.finfo(grad.dtype).tiny)
+            outputs = walk.ask()
+            grad = walk.gradient(slope(outputs, walk.problem.goal))
+            (grad,) = kept(walk.leave(), grad)
+            if not len(walk):
+                break
+            ball = walk.problem.ball("pgd0")
+            span = ball.upper - ball.lower
+            total = (grad.abs() * (span > 0)).flatten(1).sum(1).clamp_min(torch.finfo(grad.dtype).tiny)
             length = self.step_size * ball.radius * (1 - 0.9 * step / self.steps) / total
-            noise = (problem.streams.uniform(tuple(shape)).to(point.dtype) - 0.5) * wide * 2e-3
-            point = ball.project(point + (length.view(-1, *(1,) * len(shape)) * grad) * wide + noise)
-        best.offer(point, problem.goal.margin(problem.oracle(point)), rows)
-        return best.point
+            noise = (walk.problem.streams.uniform(tuple(grad.shape[1:])).to(grad.dtype) - 0.5) * span * 2e-3
+            walk.point = ball.project(walk.point + wide(length, grad) * grad * span + noise)
+        return walk.finish()

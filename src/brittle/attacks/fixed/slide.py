@@ -8,12 +8,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ...core.incumbent import Incumbent
-from ...core.losses import find_loss
+from ...core.losses import find_loss, find_slope
 from ...core.oracle import Access
 from ...core.problem import Problem
+from ..parts.ascent import Ascent
+from ..parts.climb import kept
 from ..parts.options import at_least, between, positive
-from ..parts.query import query
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,35 +43,24 @@ class SLIDE:
         find_loss(self.loss)
 
     def __call__(self, problem: Problem) -> Tensor:  # (B, *S)
-        ball = problem.ball("slide", "l1")
-        point = ball.random(problem.streams) if problem.starts is None else ball.project(problem.starts)
-        best, rows = Incumbent.at(ball.x), torch.arange(len(point), device=point.device)
+        ball, slope = problem.ball("slide", "l1"), find_slope(self.loss)
+        walk = Ascent(problem, ball.random(problem.streams) if problem.starts is None else ball.project(problem.starts))
         count = max(1, round(self.share * ball.x[:1].numel()))
         for _ in range(self.steps):
-            margin, _, grad = query(problem, point, self.loss)
-            best.offer(point, margin, rows)
-            left = (margin <= 0).nonzero().squeeze(1)
-            if len(left) < len(rows):
-                rows, problem, ball, point, grad = (
-                    rows[left],
-                    problem.select(left),
-                    ball.select(left),
-                    point[left],
-                    grad[left],
-                )
-            if not len(rows):
-                return best.point
-            length = (
-                2.5 * ball.radius / self.steps
-                if self.step_size is None
-                else torch.full_like(ball.radius, self.step_size)
-            )
+            outputs = walk.ask()
+            grad = walk.gradient(slope(outputs, walk.problem.goal))
+            (grad,) = kept(walk.leave(), grad)
+            if not len(walk):
+                break
+            ball, point = walk.problem.ball("slide"), walk.point
+            length = 2.5 * ball.radius / self.steps
+            if self.step_size is not None:
+                length = torch.full_like(length, self.step_size)
             room = torch.where(grad > 0, ball.upper - point, point - ball.lower) > 0
             strength = (grad.abs() * room).flatten(1)
             strongest = strength.topk(count, dim=1)
             chosen = strongest.values > 0
             each = length[:, None] / chosen.sum(1, keepdim=True).clamp_min(1)
             move = torch.zeros_like(strength).scatter_(1, strongest.indices, each * chosen)
-            point = ball.project(point + grad.sign() * move.view_as(point))
-        best.offer(point, problem.goal.margin(problem.oracle(point)), rows)
-        return best.point
+            walk.point = ball.project(point + grad.sign() * move.view_as(point))
+        return walk.finish()
