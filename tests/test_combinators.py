@@ -109,3 +109,17 @@ def test_replay_is_the_perturbation_and_survives_a_file(tmp_path: Path) -> None:
         brittle.parse_attack("replay:path=nowhere.safetensors")
     with pytest.raises(brittle.InputError, match="shape"):
         _run(Replay.of(torch.zeros(4)), 0.1)
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2", "l1", "l0"])
+def test_minimal_keeps_to_the_smallest_budget_that_it_takes(norm: str) -> None:
+    victim, x = network((3, 4)), inputs((3, 4), bounds=(0.0, 1.0))
+    threat = getattr(brittle, norm)(float("inf"))
+    trial = attempt(brittle.minimal(budget=200), victim, threat, x, Classify(victim(x).argmax(1)), torch.arange(7), 0)
+    assert int((trial.forwards + trial.backwards).max()) <= 200
+    assert trial.verdict.success.all()
+
+
+def test_minimal_refuses_a_budget_for_one_start_alone() -> None:
+    with pytest.raises(brittle.InputError, match="budget=199 is too small for several starts; give 200 or more"):
+        brittle.minimal(budget=199)

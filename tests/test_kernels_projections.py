@@ -122,3 +122,18 @@ def test_sizes_agree_with_the_reference(case: tuple[Any, ...]) -> None:
 def test_l2_size_survives_tiny_and_huge_entries() -> None:
     delta = torch.tensor([[3e-30, 4e-30], [3e30, 4e30]])
     torch.testing.assert_close(sizes.l2(delta), torch.tensor([5e-30, 5e30]))
+
+
+@pytest.mark.parametrize("norm", ["l2", "l1"])
+def test_a_row_does_not_wait_for_its_neighbours(norm: str) -> None:
+    """To the last bit: easy rows beside hard ones, which need more rounds."""
+    generator = torch.Generator().manual_seed(0)
+    delta = torch.randn(200, 600, generator=generator, dtype=torch.float64)
+    room = torch.rand(200, 600, generator=generator, dtype=torch.float64).pow(
+        torch.linspace(0.2, 8, 200).double()[:, None]
+    )
+    radius = torch.linspace(0.3, 0.99, 200).double() * torch.clamp(delta, -room, room).norm(dim=1)
+    kernel = PROJECT[norm]
+    together = kernel(delta, -room, room, radius)
+    alone = [kernel(delta[k : k + 1], -room[k : k + 1], room[k : k + 1], radius[k : k + 1]) for k in range(200)]
+    assert torch.equal(together, torch.cat(alone))

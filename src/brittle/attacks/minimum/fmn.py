@@ -121,9 +121,8 @@ def _radius(norm: Norm, eps: Tensor, size: Tensor, here: Tensor, grad: Tensor, b
     Algorithm 1, lines 5 to 11. In L0 a radius changes by one feature at least, and the boundary is not looked for.
     """
     won = here > 0
-    smallest = best.size.to(size.dtype) * (
-        1 - 64 * torch.finfo(size.dtype).eps
-    )  # rounding must not decide which is smaller
+    less_by = 64 * torch.finfo(size.dtype).eps  # rounding must not decide which of two is smaller
+    smallest = best.size.to(size.dtype) * (1 - less_by)
     if norm.plane is None:
         eps = torch.where(eps.isfinite(), eps, size.clamp_min(1))
         less = torch.minimum(eps - 1, (eps * (1 - gamma)).floor()).minimum(smallest)

@@ -66,7 +66,7 @@ class PDPGD:
     Deviations: those of PDGD; the proximal step is solved exactly, where the paper's code makes up to 5 inner steps, and entries of the
     metric below a 20th of the largest are raised to it, which is about what stopping after a few inner steps does: with the true
     metric, features whose gradient is small at first are never tried (L1 sizes triple on a robust network).
-    Cost: that of PDGD, without the linearised step in L0. Norms: all.
+    Cost: that of PDGD. Norms: all.
     """
 
     steps: int = 500

@@ -67,9 +67,8 @@ def crossing(
     """
     dual = region.norm.dual
     assert dual is not None
-    gap = (outputs.abs().amax(1).mul_(1e-6) - value).clamp_min_(
-        0
-    )  # the authors' code adds 1e-4, whatever the outputs are
+    # the authors' code adds 1e-4, whatever the outputs are
+    gap = (outputs.abs().amax(1).mul_(1e-6) - value).clamp_min_(0)
     step = gap.mul_(1 + overshoot).div_(dual(normal).clamp_min_(torch.finfo(normal.dtype).tiny))
     step = step.clamp_max_(region.norm.rounding(normal[0].numel()) * (region.upper - region.lower).amax())
     there = region.ascend(point, normal, step)

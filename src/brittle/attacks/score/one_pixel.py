@@ -16,7 +16,7 @@ from ...core.problem import NormBall, Problem
 from ...core.streams import Streams
 from ...kernels.squares import planes
 from ..parts.options import at_least, positive
-from ..parts.together import outputs_together
+from ..parts.population import asked_together
 
 SLICE = 16  # candidates of each sample asked about at a time; after each, samples that are won leave
 
@@ -81,13 +81,8 @@ class OnePixel:
     ) -> tuple[Tensor, Tensor]:
         """The loss at candidates (B, M), and whether one wins (B,) bool; the one of the highest margin is offered to `best`."""
         points = _painted(problem.ball("one_pixel", "l0"), genes, count)
-        outputs = outputs_together(problem, points).flatten(0, 1)
-        each = torch.arange(len(rows), device=rows.device)
-        goal = problem.goal.select(each.repeat_interleave(genes.shape[1]))
-        worth = find_loss(self.loss)(outputs, goal).nan_to_num(nan=-math.inf).view(genes.shape[:2])
-        margin, chosen = goal.margin(outputs).nan_to_num(nan=-math.inf).view(genes.shape[:2]).max(1)
-        best.offer(points[each, chosen], margin, rows)
-        return worth.to(genes.dtype), margin > 0
+        worth, won = asked_together(problem, points, self.loss, best, rows)
+        return worth.to(genes.dtype), won
 
 
 def _born(streams: Streams, pixels: int, population: int, size: int) -> Tensor:
