@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from scipy.stats import binomtest
 
+from ..findings import Finding
 from .cube import Column, Cube
 from .shares import Bracketed, share
 from .words import counted, interval, radius, several, threat_name
@@ -19,17 +19,7 @@ WIDEST = 0.10  # an interval wider than ten points says little
 TIES = 0.01  # exact ties happen by chance far less often than once in a hundred
 
 
-@dataclass(frozen=True)
-class Doubt:
-    """`kind` is a stable short name; the three sentences are for people."""
-
-    kind: str
-    measured: str
-    why: str
-    mend: str
-
-
-def doubts_of(cube: Cube, eps: float, plan: Mapping[str, Any], worst: Bracketed, expected: int) -> tuple[Doubt, ...]:
+def doubts_of(cube: Cube, eps: float, plan: Mapping[str, Any], worst: Bracketed, expected: int) -> tuple[Finding, ...]:
     """Every doubt that these rows give rise to, the gravest first."""
     found = [
         *_missing(cube, expected),
@@ -45,12 +35,12 @@ def doubts_of(cube: Cube, eps: float, plan: Mapping[str, Any], worst: Bracketed,
     return tuple(found)
 
 
-def _missing(cube: Cube, expected: int) -> Iterator[Doubt]:
+def _missing(cube: Cube, expected: int) -> Iterator[Finding]:
     if cube.rows >= expected > 0:
         return
     unbegun = [name for name in cube.names if not any(name == attack for attack, _ in cube.columns)]
     more = f" Not begun: {several(unbegun)}." if unbegun else ""
-    yield Doubt(
+    yield Finding(
         "incomplete",
         f"{counted(cube.rows, 'row')} of {expected:,} are there.{more}",
         "Attacks that have not run yet can only lower the robust accuracy, so these numbers are too high.",
@@ -58,7 +48,7 @@ def _missing(cube: Cube, expected: int) -> Iterator[Doubt]:
     )
 
 
-def _errors(cube: Cube, worst: Bracketed) -> Iterator[Doubt]:
+def _errors(cube: Cube, worst: Bracketed) -> Iterator[Finding]:
     columns = [("clean", cube.clean), *((name, column) for (name, _), column in cube.columns.items())]
     failed = sum(int(column.error.sum()) for _, column in columns)
     if not failed:
@@ -66,7 +56,7 @@ def _errors(cube: Cube, worst: Bracketed) -> Iterator[Doubt]:
     names = list(dict.fromkeys(name for name, column in columns if column.error.any()))
     sentence = next(column.errors[0] for _, column in columns if column.errors)
     low, high = 100 * worst.if_errors_broken, 100 * worst.if_errors_robust
-    yield Doubt(
+    yield Finding(
         "errors",
         f"{counted(failed, 'row')} ended in an error ({several(names)}), on {counted(worst.errors, 'sample')}. "
         f"The first error: {sentence}",
@@ -76,12 +66,12 @@ def _errors(cube: Cube, worst: Bracketed) -> Iterator[Doubt]:
     )
 
 
-def _chance(cube: Cube, plan: Mapping[str, Any]) -> Iterator[Doubt]:
+def _chance(cube: Cube, plan: Mapping[str, Any]) -> Iterator[Finding]:
     classes = (plan.get("resolved") or {}).get("classes") or ()
     clean = share(int(cube.correct.sum()), int(cube.known.sum()))
     if len(classes) < 2 or not clean.n or clean.low > 1 / len(classes):
         return
-    yield Doubt(
+    yield Finding(
         "chance",
         f"The model gets {clean.count} of {counted(clean.n, 'untouched sample')} right, which is what guessing among "
         f"{len(classes)} classes gives.",
@@ -91,7 +81,7 @@ def _chance(cube: Cube, plan: Mapping[str, Any]) -> Iterator[Doubt]:
     )
 
 
-def _noise(cube: Cube, eps: float) -> Iterator[Doubt]:
+def _noise(cube: Cube, eps: float) -> Iterator[Finding]:
     noises = [name for name in cube.names if cube.roles[name] == "noise"]
     gradient = _gradient_attacks(cube)
     if not noises or not gradient:
@@ -99,7 +89,7 @@ def _noise(cube: Cube, eps: float) -> Iterator[Doubt]:
     found = cube.broken_by(noises, eps) & ~cube.broken_by(gradient, eps) & cube.whole
     if not found.any():
         return
-    yield Doubt(
+    yield Finding(
         "masking",
         f"Random noise fools {counted(int(found.sum()), 'sample')} that no gradient attack fooled "
         f"({several(gradient)}).",
@@ -109,7 +99,7 @@ def _noise(cube: Cube, eps: float) -> Iterator[Doubt]:
     )
 
 
-def _one_step(cube: Cube, eps: float) -> Iterator[Doubt]:
+def _one_step(cube: Cube, eps: float) -> Iterator[Finding]:
     columns = {name: column for (name, at), column in cube.columns.items() if at == eps}
     single = [name for name in _gradient_attacks(cube) if name in columns and columns[name].gradients == 1]
     many = [name for name in _gradient_attacks(cube) if name in columns and columns[name].gradients > 2]
@@ -119,7 +109,7 @@ def _one_step(cube: Cube, eps: float) -> Iterator[Doubt]:
             better = int((columns[one].success & ~columns[other].success & both).sum())
             worse = int((columns[other].success & ~columns[one].success & both).sum())
             if _more_often(better, worse):
-                yield Doubt(
+                yield Finding(
                     "one-step",
                     f"{one}, with one step, fools {counted(better, 'sample')} that {other} does not, and misses "
                     f"{worse} that {other} fools.",
@@ -129,7 +119,7 @@ def _one_step(cube: Cube, eps: float) -> Iterator[Doubt]:
                 )
 
 
-def _not_rising(cube: Cube, threat: str) -> Iterator[Doubt]:
+def _not_rising(cube: Cube, threat: str) -> Iterator[Finding]:
     for name in cube.names:
         radii = [eps for eps in cube.grid if (name, eps) in cube.columns]
         if cube.roles[name] == "noise" or len(radii) < 2:
@@ -144,7 +134,7 @@ def _not_rising(cube: Cube, threat: str) -> Iterator[Doubt]:
             _, won, left = _compare(cube, cube.columns[name, first], cube.columns[name, last])
             fooled = int((cube.columns[name, first].success & cube.correct).sum())
             if last >= 2 * first and fooled and not won and left >= 5:
-                yield Doubt(
+                yield Finding(
                     "not-rising",
                     f"{name} fools no more samples at {radius(last, threat)} than at {radius(first, threat)}, though "
                     f"{left} are left.",
@@ -153,8 +143,8 @@ def _not_rising(cube: Cube, threat: str) -> Iterator[Doubt]:
                 )
 
 
-def _falling(name: str, small: str, large: str, lost: int, won: int) -> Doubt:
-    return Doubt(
+def _falling(name: str, small: str, large: str, lost: int, won: int) -> Finding:
+    return Finding(
         "not-rising",
         f"From {small} to {large}, {name} loses {counted(lost, 'sample')} it had fooled and gains {won}.",
         "Every example of the smaller ball lies in the larger one, so success must not fall. The attack does not "
@@ -173,13 +163,13 @@ def _compare(cube: Cube, small: Column, large: Column) -> tuple[int, int, int]:
     )
 
 
-def _ties(cube: Cube) -> Iterator[Doubt]:
+def _ties(cube: Cube) -> Iterator[Finding]:
     columns = [cube.clean, *cube.columns.values()]
     total = sum(int(column.measured.sum()) for column in columns)
     ties = sum(int(((column.margin == 0) & column.measured).sum()) for column in columns)
     if ties < 2 or ties < TIES * total:
         return
-    yield Doubt(
+    yield Finding(
         "ties",
         f"In {ties:,} of {counted(total, 'row')} two classes have exactly the same score.",
         "Exact ties come from saturated or rounded outputs, often probabilities instead of logits. There the gradient "
@@ -188,7 +178,7 @@ def _ties(cube: Cube) -> Iterator[Doubt]:
     )
 
 
-def _infeasible(cube: Cube) -> Iterator[Doubt]:
+def _infeasible(cube: Cube) -> Iterator[Finding]:
     counts: dict[str, int] = {}
     for (name, _), column in cube.columns.items():
         outside = int((column.measured & ~column.feasible).sum())
@@ -197,7 +187,7 @@ def _infeasible(cube: Cube) -> Iterator[Doubt]:
     if not counts:
         return
     listed = several([f"{name} ({n:,})" for name, n in counts.items()])
-    yield Doubt(
+    yield Finding(
         "infeasible",
         f"Points outside the threat set or the input range were proposed: {listed}.",
         "They count as failures, so an attack that leaves the set looks weaker than it is.",
@@ -205,11 +195,11 @@ def _infeasible(cube: Cube) -> Iterator[Doubt]:
     )
 
 
-def _few(worst: Bracketed) -> Iterator[Doubt]:
+def _few(worst: Bracketed) -> Iterator[Finding]:
     width = worst.robust.high - worst.robust.low
     if not worst.robust.n or width <= WIDEST:
         return
-    yield Doubt(
+    yield Finding(
         "few",
         f"The worst case rests on {counted(worst.robust.n, 'sample')}: its interval is {interval(worst.robust)}.",
         f"That is {100 * width:.0f} points wide; differences smaller than this cannot be told from chance.",

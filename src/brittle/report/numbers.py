@@ -11,8 +11,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from ..findings import Finding
 from .cube import Column, Cube, cube_of
-from .doubts import Doubt, doubts_of
+from .doubts import doubts_of
 from .shares import Bracketed, Share, share
 from .words import threat_name
 
@@ -96,7 +97,7 @@ class Summary:
     worst: tuple[Worst, ...]
     rows: int  # rows there are, errors included
     expected: int  # rows there would be if the run were complete; 0 when the plan does not say
-    doubts: tuple[Doubt, ...]
+    doubts: tuple[Finding, ...]
 
     @property
     def complete(self) -> bool:
