@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from brittle.errors import InputError
-from brittle.runs.cells import cells, missing_units
+from brittle.runs.cells import cells, missing, units_of
 from brittle.runs.extension import conflicts
 from brittle.runs.identity import source_digest
 from brittle.runs.plan import AttackEntry, Plan, dump, expand, load_plan
@@ -219,7 +219,7 @@ def test_missing_units_are_exactly_what_is_not_done(done: set[tuple[int, int]], 
     plan: Plan = plan_of(7, shard=shard)
     keys = [cell.key for cell in cells(plan)]
     there = {(keys[c], i) for c, i in done}
-    units = missing_units(plan, there)
+    units = [unit for cell in cells(plan) for unit in units_of(cell, missing(plan, cell, there), plan.shard)]
     asked = [(unit.cell.key, i) for unit in units for i in unit.ids]
     assert len(asked) == len(set(asked)) == 35 - len(there)
     assert set(asked) | there == {(key, i) for key in keys for i in range(7)}
@@ -228,7 +228,7 @@ def test_missing_units_are_exactly_what_is_not_done(done: set[tuple[int, int]], 
 
 
 def test_plan_identity_and_store_start_without_torch() -> None:
-    names = ("rows", "values", "identity", "plan", "cells", "extension", "store", "runner")
+    names = ("rows", "values", "identity", "plan", "cells", "chain", "extension", "store", "runner")
     code = (
         "import sys; " + "; ".join(f"import brittle.runs.{name}" for name in names) + "; print('torch' in sys.modules)"
     )

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from brittle.errors import InputError
-from brittle.runs.cells import cells, missing_units
+from brittle.runs.cells import cells, missing, units_of
 from brittle.runs.plan import AttackEntry
 from brittle.runs.store import Store
 from brittle.runs.values import encode
@@ -168,11 +168,12 @@ def test_a_broken_plan_names_the_mend_and_the_mend_works(tmp_path: Path) -> None
 def test_a_good_row_takes_the_place_of_an_error_row(tmp_path: Path) -> None:
     plan = plan_of(shard=7)
     with Store(tmp_path).open(plan) as store:
-        unit = missing_units(plan, set())[0]
+        cell = cells(plan)[0]
+        unit = units_of(cell, missing(plan, cell, set()), plan.shard)[0]
         rows, kept = FakeTask().run(unit.cell, unit.ids)
         store.write(unit, [replace(row, error="it failed") if row.id in (2, 5) else row for row in rows], kept)
         assert {i for _, i in store.done(errors=False)} == {0, 1, 3, 4, 6}
-        again = missing_units(plan, store.done(errors=False))[0]
+        again = units_of(cell, missing(plan, cell, store.done(errors=False)), plan.shard)[0]
         assert again.ids == (2, 5)
         store.write(again, [rows[2], rows[5]], {})
         assert facts(store.rows()) == facts(rows)

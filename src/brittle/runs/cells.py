@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
 from ..errors import InputError
 from .identity import content_hash
-from .plan import Plan
+from .plan import CHAINED, AttackEntry, Plan
 
 _NEEDED = ("victim_digest", "data_digest", "source_digest", "count")  # what `resolved` must hold before a run
 
@@ -19,10 +19,12 @@ class Cell:
     """One attack under one threat at one eps, or `clean`: eps 0, no attack, no threat. Its samples share its key."""
 
     name: str  # name and role are labels: they are in no identity
-    role: Literal["clean", "attack", "noise"]
+    role: Literal["clean", "attack", "noise", "stage", "proof"]
     attack: dict[str, Any] | None
     threat: dict[str, Any] | None  # encoded, at this cell's eps
     eps: float
+    after: str = ""  # of a chain: the key of the cell before it
+    reach: float | None = None
     goal: str
     seed: int
     victim: str  # digests
@@ -44,7 +46,7 @@ class Cell:
 
 
 def cells(plan: Plan) -> list[Cell]:
-    """Every cell of an expanded and resolved plan: clean, noise, then the attacks in their order; eps ascending."""
+    """Every cell of an expanded and resolved plan: clean, noise, the attacks in their order, eps ascending; then the chain of each eps."""
     lacking = [name for name in _NEEDED if name not in plan.resolved]
     if lacking or isinstance(plan.threat, str) or any(isinstance(entry.value, str) for entry in plan.attacks):
         raise InputError(
@@ -57,12 +59,23 @@ def cells(plan: Plan) -> list[Cell]:
         name="clean", role="clean", attack=None, threat=None, eps=0.0, goal=plan.goal, seed=plan.seed,
         victim=victim, data=data, source=source, task=plan.task,
     )  # fmt: skip
-    found = [clean]
-    for entry in sorted(plan.attacks, key=lambda entry: entry.role != "noise"):
+
+    def of(entry: AttackEntry, eps: float, after: str = "") -> Cell:
         assert isinstance(entry.value, dict)
-        for eps in plan.grid:
-            threat = {**plan.threat, "eps": eps} if "eps" in plan.threat else plan.threat
-            found.append(replace(clean, name=entry.name, role=entry.role, attack=entry.value, threat=threat, eps=eps))
+        assert isinstance(plan.threat, dict)
+        threat = {**plan.threat, "eps": eps} if "eps" in plan.threat else plan.threat
+        named = replace(clean, name=entry.name, role=entry.role, attack=entry.value, threat=threat, eps=eps)
+        return replace(named, after=after, reach=entry.reach)
+
+    free = [entry for entry in plan.attacks if entry.role not in CHAINED]
+    chain = [entry for entry in plan.attacks if entry.role in CHAINED]
+    found = [clean]
+    found += [of(entry, eps) for entry in sorted(free, key=lambda entry: entry.role != "noise") for eps in plan.grid]
+    for eps in plan.grid:
+        after = clean.key
+        for entry in chain:
+            found.append(of(entry, eps, after))
+            after = found[-1].key
     return found
 
 
@@ -84,10 +97,11 @@ class Unit:
         return content_hash([self.cell.key, self.ids])
 
 
-def missing_units(plan: Plan, done: Collection[tuple[str, int]]) -> list[Unit]:
-    """Units of at most `plan.shard` samples for each (cell key, id) that is not in `done`, in the order of `cells`."""
-    units: list[Unit] = []
-    for cell in cells(plan):
-        missing = [i for i in sample_ids(plan) if (cell.key, i) not in done]
-        units += [Unit(cell, tuple(missing[k : k + plan.shard])) for k in range(0, len(missing), plan.shard)]
-    return units
+def missing(plan: Plan, cell: Cell, done: Collection[tuple[str, int]]) -> list[int]:
+    """Ids that the plan asks for and whose (cell key, id) is not in `done`."""
+    return [i for i in sample_ids(plan) if (cell.key, i) not in done]
+
+
+def units_of(cell: Cell, ids: Sequence[int], shard: int) -> list[Unit]:
+    """Units of at most `shard` samples."""
+    return [Unit(cell, tuple(ids[k : k + shard])) for k in range(0, len(ids), shard)]

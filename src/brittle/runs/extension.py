@@ -7,14 +7,15 @@ from dataclasses import asdict
 from typing import Any
 
 from .identity import content_hash
-from .plan import Plan
+from .plan import CHAINED, Plan
 
 
 def conflicts(old: Plan, new: Plan) -> list[str]:
     """Why rows of `old` and `new` cannot live in one folder, in words; [] when they can.
 
     They can when `new` has every attack, every eps and every sample of `old`, and all else that determines a row is
-    equal: then no row in the folder is stale and none is unasked for, and only what is missing runs. Free to change are
+    equal: then no row in the folder is stale and none is unasked for, and only what is missing runs. A chain of stages may grow at its
+    end. Free to change are
     the size of batches and shards, how many examples are kept (from then on), the names and roles of attacks, which eps
     of the grid the question is about, and the version (the digest of the source decides).
     """
@@ -24,9 +25,15 @@ def conflicts(old: Plan, new: Plan) -> list[str]:
     ]
     found += _differences("threat", _without(a["threat"], "eps"), _without(b["threat"], "eps"))
     found += _differences("resolved", _without(a["resolved"], "version"), _without(b["resolved"], "version"))
-    kept = {content_hash(entry["value"]) for entry in b["attacks"]}
-    renewed = {entry["name"]: entry["value"] for entry in b["attacks"]}
+    chain, longer = ([entry for entry in plan["attacks"] if entry["role"] in CHAINED] for plan in (a, b))
+    if [_stage(entry) for entry in chain] != [_stage(entry) for entry in longer[: len(chain)]]:
+        found.append("the chain of stages does not begin as it did")
+    free = [entry for entry in b["attacks"] if entry["role"] not in CHAINED]
+    kept = {content_hash(entry["value"]) for entry in free}
+    renewed = {entry["name"]: entry["value"] for entry in free}
     for entry in a["attacks"]:
+        if entry["role"] in CHAINED:
+            continue
         name, value = entry["name"], entry["value"]
         if content_hash(value) in kept:
             continue
@@ -39,6 +46,10 @@ def conflicts(old: Plan, new: Plan) -> list[str]:
     if b["samples"] is not None and (a["samples"] is None or b["samples"] < a["samples"]):
         found.append(_changed("samples", a["samples"] or "all", b["samples"]))
     return found
+
+
+def _stage(entry: dict[str, Any]) -> list[Any]:
+    return [entry["value"], entry["reach"]]
 
 
 def _without(value: Any, name: str) -> Any:

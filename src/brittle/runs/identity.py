@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-_ROOMS = ("kernels", "core", "threats", "attacks", "tasks")  # the code that determines a row
+_ROOMS = ("kernels", "core", "threats", "attacks", "certify", "tasks")  # the code that determines a row
 
 
 def content_hash(data: Any) -> str:

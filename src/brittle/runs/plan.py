@@ -19,18 +19,24 @@ from ..specs import parse_call, parse_number
 from .identity import content_hash
 from .values import decode, encode
 
-Role = Literal["attack", "noise"]
+Role = Literal["attack", "noise", "stage", "proof"]
+CHAINED = ("stage", "proof")
 T = TypeVar("T")
 _GOAL = re.compile(r"untargeted|least-likely|second|random|class:(\d+)")
 
 
 @dataclass(frozen=True, kw_only=True)
 class AttackEntry:
-    """One attack of a plan; `value` is text as people write it (`pgd:steps=40`) or, once expanded, encoded."""
+    """One attack of a plan; `value` is text as people write it (`pgd:steps=40`) or, once expanded, encoded.
+
+    Stages and proofs (whose value is a certifier) form a chain in the order of the plan, each run on what those before it have left
+    open; `reach`, if given, leaves out samples that are too far, see `runs/chain.py`.
+    """
 
     name: str
     role: Role = "attack"
     value: str | dict[str, Any]
+    reach: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +100,9 @@ def _refuse_twins(attacks: Sequence[AttackEntry]) -> None:
             raise InputError(
                 f"attacks[{i}].name={entry.name!r} is taken; give every attack its own name, and none 'clean'"
             )
-        identity = content_hash(entry.value)
+        if entry.reach is not None and (entry.role not in CHAINED or not entry.reach >= 0):
+            raise InputError(f"attacks[{i}].reach={entry.reach:g} does not fit; give a stage a number of 0 or more")
+        identity = content_hash([entry.value, entry.role in CHAINED])
         if identity in seen:
             raise InputError(
                 f"attacks[{i}] {entry.name!r} is the same attack as {seen[identity]!r}; leave one of them out"

@@ -16,7 +16,7 @@ class Row:
 
     cell: str
     attack: str
-    role: str  # clean, noise or attack
+    role: str  # clean, noise, attack, stage or proof
     threat: str
     eps: float
     id: int
@@ -29,6 +29,7 @@ class Row:
     margin: float = float("nan")
     predicted: int = -1
     confidence: float = float("nan")
+    proved: bool = False
     forwards: int = 0
     backwards: int = 0
     seconds: float = 0.0

@@ -6,9 +6,10 @@ import multiprocessing
 import os
 import pickle
 import threading
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from multiprocessing.connection import Connection
@@ -17,7 +18,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..errors import InputError
-from .cells import Cell, Unit, cells, missing_units, sample_ids
+from .cells import Cell, Unit, cells, missing, sample_ids, units_of
+from .chain import carried, joined, settled
 from .plan import Plan
 from .rows import Row
 from .store import Arrays, Store
@@ -57,29 +59,51 @@ def run(
     """
     good = store.done(errors=False)
     done = good if retry_errors else store.done()
-    units = missing_units(plan, done)
-    total = len(cells(plan)) * len(sample_ids(plan))
-    finished = total - sum(len(unit.ids) for unit in units)
+    lacking = [(cell, missing(plan, cell, done)) for cell in cells(plan)]
+    total = len(lacking) * len(sample_ids(plan))
+    finished = total - sum(len(ids) for _, ids in lacking)
     worked = bool(good)
     keep = set(sample_ids(plan)[: plan.keep])
-    outcomes = _pooled(plan, units, workers, build) if workers > 1 else (_attempt(task, unit) for unit in units)
+
+    clean, chained = lacking[0][0], [(cell, ids) for cell, ids in lacking if cell.after and ids]
+    needed = {key for cell, _ in chained for key in (clean.key, cell.after)}
+    known = store.of(needed) if needed else {}
+
+    def finish(unit: Unit, rows: list[Row], kept: Arrays) -> None:
+        nonlocal finished
+        store.write(unit, rows, _chosen(kept, keep))
+        if unit.cell.key in needed:
+            known[unit.cell.key].update((row.id, row) for row in rows)
+        finished += len(rows)
+        if on_progress:
+            on_progress(finished, total, unit.cell.name)
+
     try:
-        for outcome in outcomes:
-            worked = worked or any(not row.error for row in outcome.rows)
-            errors = {row.error for row in outcome.rows}
-            if not worked and len(errors) == 1 and (len(outcome.rows) > 1 or len(sample_ids(plan)) == 1):
-                raise InputError(errors.pop())
-            store.write(outcome.unit, outcome.rows, _chosen(outcome.kept, keep))
-            finished += len(outcome.rows)
-            if on_progress:
-                on_progress(finished, total, outcome.unit.cell.name)
+        with _engine(plan, task, workers, build) as outcomes:
+            for outcome in outcomes(
+                [unit for cell, ids in lacking if not cell.after for unit in units_of(cell, ids, plan.shard)]
+            ):
+                worked = worked or any(not row.error for row in outcome.rows)
+                errors = {row.error for row in outcome.rows}
+                if not worked and len(errors) == 1 and (len(outcome.rows) > 1 or len(sample_ids(plan)) == 1):
+                    raise InputError(errors.pop())
+                finish(outcome.unit, outcome.rows, outcome.kept)
+            for cell, ids in chained:
+                before, untouched = known[cell.after], known[clean.key]
+                over = [i for i in ids if settled(before[i], untouched[i], cell.reach)]
+                if over:
+                    finish(Unit(cell, tuple(over)), [carried(before[i], cell) for i in over], {})
+                for outcome in outcomes(units_of(cell, sorted({*ids} - {*over}), plan.shard)):
+                    rows = [joined(before[row.id], row) for row in outcome.rows]
+                    fresh = {row.id for row, new in zip(rows, outcome.rows, strict=True) if row.margin == new.margin}
+                    finish(outcome.unit, rows, _chosen(outcome.kept, fresh))
+                if cell.after != clean.key:
+                    del known[cell.after]  # only its successor asks for it
     except BrokenProcessPool:
         raise InputError(
             f"a worker process died, perhaps for lack of memory; {len(store.done())} rows are safe, "
             "run the same command again with fewer workers or a smaller batch size"
         ) from None
-    finally:
-        outcomes.close()
 
 
 @dataclass(frozen=True)
@@ -127,8 +151,21 @@ def _chosen(kept: Arrays, keep: set[int]) -> Arrays:
     return {name: array[wanted] for name, array in kept.items()}
 
 
-def _pooled(plan: Plan, units: list[Unit], workers: int, build: Build | None) -> Generator[_Outcome, None, None]:
-    """Outcomes of the units as they come. The workers live only while this process holds one end of a pipe."""
+@contextmanager
+def _engine(
+    plan: Plan, task: Task, workers: int, build: Build | None
+) -> Iterator[Callable[[list[Unit]], Iterator[_Outcome]]]:
+    """From units to their outcomes as they come, in this process or in several."""
+    if workers > 1:
+        with _pool(plan, workers, build) as outcomes:
+            yield outcomes
+    else:
+        yield lambda units: (_attempt(task, unit) for unit in units)
+
+
+@contextmanager
+def _pool(plan: Plan, workers: int, build: Build | None) -> Iterator[Callable[[list[Unit]], Iterator[_Outcome]]]:
+    """The workers live only while this process holds one end of a pipe."""
     try:
         if build is None:
             raise TypeError("it is given as an object")
@@ -142,7 +179,8 @@ def _pooled(plan: Plan, units: list[Unit], workers: int, build: Build | None) ->
     listening, held = context.Pipe(duplex=False)
     threads = max(1, (os.cpu_count() or 1) // workers)
     pool = ProcessPoolExecutor(workers, context, initializer=_start, initargs=(plan, build, threads, listening))
-    try:
+
+    def outcomes(units: list[Unit]) -> Iterator[_Outcome]:
         queue = iter(units)
         pending = {pool.submit(_work, unit) for unit in islice(queue, 2 * workers)}
         while pending:
@@ -150,6 +188,9 @@ def _pooled(plan: Plan, units: list[Unit], workers: int, build: Build | None) ->
             pending |= {pool.submit(_work, unit) for unit in islice(queue, len(finished))}
             for future in finished:
                 yield future.result()
+
+    try:
+        yield outcomes
         pool.shutdown()
     finally:
         held.close()  # after an interruption this ends the workers at once, in the middle of what they do

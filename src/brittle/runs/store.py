@@ -17,7 +17,7 @@ import json
 import os
 import platform
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -26,6 +26,7 @@ from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
@@ -108,6 +109,16 @@ class Store:
         for table in self._tables():
             columns = (table[name].to_pylist() for name in ("cell", "id", "error"))
             found.update((cell, i) for cell, i, error in zip(*columns, strict=True) if errors or not error)
+        return found
+
+    def of(self, wanted: Collection[str]) -> dict[str, dict[int, Row]]:
+        """The rows of some cells by cell key and sample id; a row without an error takes precedence over an error row."""
+        found: dict[str, dict[int, Row]] = {key: {} for key in wanted}
+        for table in self._tables():
+            for row in from_table(table.filter(pc.is_in(table["cell"], pa.array(sorted(wanted), pa.string())))):
+                there = found[row.cell].get(row.id)
+                if there is None or (there.error and not row.error):
+                    found[row.cell][row.id] = row
         return found
 
     def rows(self, plan: Plan | None = None) -> list[Row]:
