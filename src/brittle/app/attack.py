@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ..core.checks import check_budget, check_confidence, check_indices, check_inputs, check_labels, check_outputs
+from ..core.checks import check_budget, check_confidence, check_indices, check_inputs, check_labels, check_logits
 from ..core.goal import Classify
 from ..core.problem import Attack, Threat
 from ..core.trial import attempt
@@ -117,7 +117,7 @@ def _attack_batch(
     home, device = x.device, victim.device
     x = x.detach().to(device).clamp(victim.lower, victim.upper)
     with torch.no_grad():
-        outputs = check_outputs(victim(x), len(x))
+        outputs = check_logits(victim(x), len(x))
     goal = _checked(goal, len(x), outputs.shape[1], device)
     if starts is not None:
         starts = starts.detach().to(x).clamp(victim.lower, victim.upper)

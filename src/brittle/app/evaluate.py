@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from .. import __version__
 from ..attacks import ATTACKS, Noise, Restarts, parse_attack
-from ..core.checks import check_inputs, check_outputs
+from ..core.checks import check_inputs, check_logits
 from ..core.problem import Attack, Threat
 from ..core.victim import Victim, as_victim, refuse_training_mode
 from ..data.samples import Samples, as_data
@@ -27,7 +27,7 @@ from ..errors import InputError
 from ..report.numbers import Summary, summarise
 from ..report.page import write_report
 from ..report.read import read_run
-from ..report.terminal import footnote, summary_table
+from ..report.terminal import chain_table, footnote, summary_table
 from ..runs.classify import build, cells_of
 from ..runs.identity import source_digest
 from ..runs.plan import AttackEntry, Plan, expand
@@ -38,9 +38,10 @@ from ..runs.values import encode
 from ..tasks.classification import Classification, parse_goal
 from ..threats import parse_threat
 from ..victims.open import open_victim
+from .chain import chain_of
 from .progress import Progress, progress_bar
 
-STANDARD = ("uniform_noise", "fgsm", "ifgsm", "pgd", "pgd:loss=margin")
+BESIDE = ("uniform_noise", "fgsm")  # what everybody knows, beside the chain where no attacks are given
 BASELINE = "uniform_noise"  # what every attack is compared with, also where it is not asked for
 FRACTIONS = (0.25, 0.5, 0.75, 1.0, 1.5)  # of the question's eps: the grid where none is given
 
@@ -93,6 +94,8 @@ class Report:
         console = console or Console()
         console.print(summary_table(self.summary))
         console.print(footnote(self.summary), style="dim", highlight=False)
+        if self.summary.chain:
+            console.print(chain_table(self.summary))
         for warning in self.warnings:
             console.print(f"[yellow]warning[/yellow] {escape(warning)}", highlight=False)
 
@@ -106,7 +109,8 @@ def evaluate(
     data: object,
     threat: str | Threat,
     *,
-    attacks: Attacks = STANDARD,
+    attacks: Attacks | None = None,
+    effort: str | None = None,
     grid: Sequence[float] | None = None,
     samples: int | None = None,
     goal: str = "untargeted",
@@ -124,8 +128,10 @@ def evaluate(
     """Robust accuracy of `model` on `data` under `threat` for each attack, for random noise, and for all of them together.
 
     model: a module, callable, Victim or VICTIM string. data: a pair (x, labels), Dataset, DataLoader or DATA string. threat: a value or
-    a string such as "linf:8/255"; its eps is the question. attacks: values, strings or a dict from name to either; uniform noise
-    is added where no noise is among them. grid: the eps to try (default: quarters of the question's eps up to it, and 1.5 times it,
+    a string such as "linf:8/255"; its eps is the question. effort: quick, standard (where no attacks are given) or exhaustive: a
+    chain of attacks from cheap to dear, each on what those before it left open, see `app/efforts.py`. attacks: values, strings or a dict
+    from name to either, each on every sample, beside the chain if an effort is given too; uniform noise is added where no noise is among
+    them. grid: the eps to try (default: quarters of the question's eps up to it, and 1.5 times it,
     where that still means something). samples: the first so many.
     goal: untargeted, least-likely, second, random or class:N. out: the run's folder; run again with the same arguments it does only
     what is missing (default: a temporary folder). workers: processes; more than one needs model and data as strings. keep: samples
@@ -141,13 +147,16 @@ def evaluate(
             f"workers={workers} needs the model and the data as strings, which each process opens for itself; "
             "give for example 'py:module:function' and 'mnist', or workers=1"
         )
+    entries = _entries(BESIDE if attacks is None else attacks)
+    if effort or attacks is None:
+        entries += chain_of(effort or "standard", threat)
     plan = Plan(
         victim=model if isinstance(model, str) else victim.name,
         data=data if isinstance(data, str) else samples_of.name,
         threat=encode(threat, "threat"),
         eps=float(threat.eps),
         grid=_grid(threat, grid, samples_of, victim),
-        attacks=_entries(attacks),
+        attacks=entries,
         goal=goal,
         samples=samples,
         seed=seed,
@@ -199,7 +208,7 @@ def try_out(victim: Victim, data: Samples) -> None:
     check_inputs(x, victim)
     try:
         with torch.no_grad(), victim.undisturbed(0):
-            outputs = check_outputs(victim(x.to(victim.device)), len(x))
+            outputs = check_logits(victim(x.to(victim.device)), len(x))
     except InputError:
         raise
     except Exception:  # perhaps one bad sample: the run will find out which, and go on without it

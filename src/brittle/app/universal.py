@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..attacks.combine.replay import Replay
-from ..core.checks import check_inputs, check_labels, check_outputs
+from ..core.checks import check_inputs, check_labels, check_logits
 from ..core.goal import Classify
 from ..core.losses import find_slope
 from ..core.problem import Threat
@@ -80,7 +80,7 @@ def _gradient(
     check_inputs(x, victim)
     asked = delta.clone().requires_grad_()
     with torch.enable_grad():
-        outputs = check_outputs(victim((x.to(victim.device) + asked).clamp(victim.lower, victim.upper)), len(x))
+        outputs = check_logits(victim((x.to(victim.device) + asked).clamp(victim.lower, victim.upper)), len(x))
     check_labels(labels, len(x), outputs.shape[1])
     wanted = None if targets is None else torch.full_like(labels, targets)
     if wanted is not None:

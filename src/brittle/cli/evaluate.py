@@ -20,6 +20,9 @@ def evaluate(
     data: options.MAYBE_DATA = None,
     threat: options.MAYBE_THREAT = None,
     attack: Annotated[list[str] | None, typer.Option(help="such as pgd:steps=100,loss=dlr; may be repeated")] = None,
+    effort: Annotated[
+        str | None, typer.Option(help="quick, standard or exhaustive; default: standard, without --attack")
+    ] = None,
     grid: Annotated[str | None, typer.Option(help="perturbation sizes, such as 2/255,4/255,8/255")] = None,
     goal: Annotated[str, typer.Option(help="untargeted, least-likely, second, random or class:N")] = "untargeted",
     samples: Annotated[int | None, typer.Option(help="the first so many; default: all")] = None,
@@ -44,7 +47,7 @@ def evaluate(
     with interruptible():
         if plan is not None:
             said = (goal, batch_size, shard, keep, seed) != ("untargeted", 256, 500, 12, 0)
-            if victim or data or threat or attack or grid or samples or said:
+            if victim or data or threat or attack or effort or grid or samples or said:
                 raise InputError(
                     "a --plan says all but --out, --workers, --device and --trust; put the rest into the plan"
                 )
@@ -61,7 +64,8 @@ def evaluate(
                 victim,
                 data,
                 threat,
-                attacks=attack or work.STANDARD,
+                attacks=attack,
+                effort=effort,
                 grid=[parse_number(part) for part in grid.split(",")] if grid else None,
                 samples=samples,
                 goal=goal,

@@ -64,7 +64,7 @@ def check_budget(budget: int | None) -> None:
 
 
 def check_outputs(outputs: Any, count: int) -> Tensor:
-    """Outputs are finite logits (B, C), C > 1, and not probabilities."""
+    """Outputs are finite floats (B, C), C > 1."""
     if not isinstance(outputs, Tensor):
         raise InputError(f"the model returns a {type(outputs).__name__}, not a tensor of logits; {_unwrap(outputs)}")
     if outputs.ndim != 2 or outputs.shape[0] != count:
@@ -80,12 +80,23 @@ def check_outputs(outputs: Any, count: int) -> Tensor:
     if not outputs.is_floating_point():
         raise InputError(f"the model returns {outputs.dtype}; logits must be floats, not class indices")
     check_finite(outputs, "clean inputs")
-    if count and bool((outputs >= 0).all()) and bool(((outputs.sum(1) - 1).abs() < 1e-3).all()):
+    return outputs
+
+
+def are_probabilities(outputs: Tensor) -> bool:
+    """Whether all rows (B, C) are non-negative and sum to 1; no rows are no probabilities."""
+    return len(outputs) > 0 and bool((outputs >= 0).all()) and bool(((outputs.sum(1) - 1).abs() < 1e-3).all())
+
+
+def check_logits(outputs: Any, count: int) -> Tensor:
+    """Outputs as `check_outputs` wants them, and no probabilities."""
+    found = check_outputs(outputs, count)
+    if are_probabilities(found):
         raise InputError(
             "the model returns probabilities (non-negative rows that sum to 1), which hide gradients; return the logits: "
             "remove the last softmax, or wrap it as lambda x: model(x).clamp_min(1e-30).log()"
         )
-    return outputs
+    return found
 
 
 def check_finite(outputs: Tensor, where: str) -> None:

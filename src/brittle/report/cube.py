@@ -11,6 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from ..runs.plan import CHAINED
+
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -28,6 +30,7 @@ class Column:
     feasible: Bools
     size: Floats
     margin: Floats
+    proved: Bools
     forwards: Ints
     backwards: Ints
     seconds: Floats
@@ -36,6 +39,11 @@ class Column:
     @cached_property
     def measured(self) -> Bools:
         return self.present & ~self.error
+
+    @cached_property
+    def asked(self) -> Bools:
+        """(N,) a query was charged. A stage asks nothing about samples that are settled, and its row says how they stand."""
+        return self.present & (self.forwards > 0)
 
     @cached_property
     def gradients(self) -> int:
@@ -79,6 +87,19 @@ class Cube:
     def doubtful(self) -> Bools:
         """(N,) an error stands in for some measurement."""
         return _any([column.error for column in (self.clean, *self.columns.values())])
+
+    def proved_at(self, eps: float) -> Bools:
+        """(N,) proved at this radius or a larger one."""
+        found = np.zeros(len(self.ids), dtype=bool)
+        for (_, radius), column in self.columns.items():
+            if radius >= eps:
+                found |= column.proved
+        return found
+
+    @cached_property
+    def chain(self) -> tuple[str, ...]:
+        """Names of stages and proofs."""
+        return tuple(name for name in self.names if self.roles[name] in CHAINED)
 
     def broken_by(self, names: Sequence[str], eps: float) -> Bools:
         """(N,) right when untouched, and fooled by one of these attacks at this radius or a smaller one."""
@@ -127,7 +148,7 @@ def _column(rows: pa.Table, ids: Ints) -> Column:
     present[places] = True
     error = np.zeros(len(ids), dtype=bool)
     error[places] = [bool(sentence) for sentence in sentences]
-    flags = {name: laid(name, False).astype(np.bool_) for name in ("success", "feasible")}
+    flags = {name: laid(name, False).astype(np.bool_) for name in ("success", "feasible", "proved")}
     return Column(
         cell=str(rows["cell"][0]) if len(rows) else "",
         present=present,
@@ -135,6 +156,7 @@ def _column(rows: pa.Table, ids: Ints) -> Column:
         correct=laid("clean_correct", False).astype(np.bool_),
         success=flags["success"],
         feasible=flags["feasible"],
+        proved=flags["proved"],
         size=laid("size", np.nan).astype(np.float64),
         margin=laid("margin", np.nan).astype(np.float64),
         forwards=laid("forwards", 0).astype(np.int64),

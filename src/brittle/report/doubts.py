@@ -22,6 +22,7 @@ TIES = 0.01  # exact ties happen by chance far less often than once in a hundred
 def doubts_of(cube: Cube, eps: float, plan: Mapping[str, Any], worst: Bracketed, expected: int) -> tuple[Finding, ...]:
     """Every doubt that these rows give rise to, the gravest first."""
     found = [
+        *_refuted(cube),
         *_missing(cube, expected),
         *_errors(cube, worst),
         *_chance(cube, plan),
@@ -46,6 +47,19 @@ def _missing(cube: Cube, expected: int) -> Iterator[Finding]:
         "Attacks that have not run yet can only lower the robust accuracy, so these numbers are too high.",
         "Run the same command again: it does only what is missing.",
     )
+
+
+def _refuted(cube: Cube) -> Iterator[Finding]:
+    for eps in cube.grid:
+        wrong = cube.ids[cube.proved_at(eps) & cube.broken_by(cube.names, eps)]
+        if len(wrong):
+            yield Finding(
+                "refuted-proof",
+                f"{counted(len(wrong), 'sample')} proved to be safe at eps={eps:g} or more were fooled there: {several(wrong.tolist())}.",
+                "One of the two is wrong: the proof, or the judge of the attack. No number of this run can be trusted until it is "
+                "known which.",
+                "Please report it with the model; until then, run without proofs.",
+            )
 
 
 def _errors(cube: Cube, worst: Bracketed) -> Iterator[Finding]:
@@ -217,7 +231,7 @@ def _enough(width: float, n: int) -> int:
 def _gradient_attacks(cube: Cube) -> list[str]:
     """Attacks that were charged backwards."""
     used = {name for (name, _), column in cube.columns.items() if column.gradients}
-    return [name for name in cube.names if name in used and cube.roles[name] == "attack"]
+    return [name for name in cube.names if name in used and cube.roles[name] in ("attack", "stage")]
 
 
 def _more_often(a: int, b: int) -> bool:

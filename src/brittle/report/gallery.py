@@ -142,11 +142,11 @@ def _pairs(rows: pa.Table, kept: Mapping[str, Mapping[int, Floats]], summary: Su
     records = rows.filter(pc.is_in(rows["id"], pa.array(ids, pa.int64()))).to_pylist()
     records = [row for row in records if row["id"] in kept.get(row["cell"], {}) and not row["error"]]
     clean = {row["id"]: row for row in records if row["role"] == "clean" and row["clean_correct"]}
-    right = [row for row in records if row["role"] == "attack" and row["id"] in clean]
+    right = [row for row in records if row["role"] in ("attack", "stage") and row["id"] in clean]
     right = [row for row in right if same_radius(row["eps"], summary.eps)]
     won = [row for row in right if row["success"]]
     held = [row for row in right if not row["success"]]
-    names = [attack.name for attack in summary.attacks]
+    names = [part.name for part in summary.parts]
     chosen = _in_turn(won, names, MOST - bool(held))
     chosen += _in_turn([row for row in held if row["id"] not in {c["id"] for c in chosen}] or held, names[::-1], 1)
     return [

@@ -73,11 +73,38 @@ class AttackSummary:
 
 
 @dataclass(frozen=True)
+class StageCell:
+    """One stage at one radius: how many samples it was asked about, how many of them it settled, and what was left after it."""
+
+    eps: float
+    asked: int
+    settled: int  # fooled, or by a proof: proved
+    left: Bracketed  # right when untouched, and not fooled by this stage or one before it
+    errors: int
+    cost: Cost  # means are over the samples asked about
+
+
+@dataclass(frozen=True)
+class StageSummary:
+    """One stage of the chain over the grid of radii; role is stage or proof."""
+
+    name: str
+    role: str
+    cells: tuple[StageCell, ...]
+    cost: Cost
+
+    def at(self, eps: float) -> StageCell | None:
+        return next((cell for cell in self.cells if same_radius(cell.eps, eps)), None)
+
+
+@dataclass(frozen=True)
 class Worst:
-    """Right when untouched and not fooled by anything at this radius or a smaller one."""
+    """Right when untouched and not fooled by anything at this radius or a smaller one; `proved`: at this radius or a larger one, where
+    proofs were tried."""
 
     eps: float
     accuracy: Bracketed
+    proved: Share | None = None
 
 
 @dataclass(frozen=True)
@@ -93,7 +120,8 @@ class Summary:
     clean: Share
     clean_cost: Cost
     clean_margins: Spread
-    attacks: tuple[AttackSummary, ...]
+    attacks: tuple[AttackSummary, ...]  # each on every sample
+    chain: tuple[StageSummary, ...]  # in order, each on what those before it left open
     worst: tuple[Worst, ...]
     rows: int  # rows there are, errors included
     expected: int  # rows there would be if the run were complete; 0 when the plan does not say
@@ -113,6 +141,24 @@ class Summary:
         return next(worst.accuracy for worst in self.worst if same_radius(worst.eps, self.eps))
 
     @property
+    def parts(self) -> tuple[AttackSummary | StageSummary, ...]:
+        """The attacks and then the chain."""
+        return (*self.attacks, *self.chain)
+
+    @property
+    def proved(self) -> Share | None:
+        """Share of samples that nothing can fool at the radius in question; None where no proof was tried."""
+        return next(worst.proved for worst in self.worst if same_radius(worst.eps, self.eps))
+
+    @property
+    def cost(self) -> Cost:
+        """Everything charged at the radius in question; means are over all samples."""
+        costs = [cell.cost for part in self.parts if (cell := part.at(self.eps))]
+        forwards, backwards = sum(c.forwards for c in costs), sum(c.backwards for c in costs)
+        n = max(self.clean.n, 1)
+        return Cost(forwards / n, backwards / n, forwards, backwards, sum(c.seconds for c in costs))
+
+    @property
     def noise(self) -> tuple[AttackSummary, ...]:
         return tuple(attack for attack in self.attacks if attack.role == "noise")
 
@@ -122,8 +168,9 @@ def summarise(rows: pa.Table, plan: Mapping[str, Any]) -> Summary:
     eps = float(plan["eps"])
     grid = tuple(sorted({*map(float, plan.get("grid", [])), eps}))
     cube = cube_of(rows, grid, _planned(plan))
-    worst = tuple(Worst(radius, _worst(cube, radius)) for radius in grid)
-    attacks = tuple(_attack(cube, name, eps) for name in cube.names)
+    worst = tuple(Worst(radius, _worst(cube, radius), _proved(cube, radius)) for radius in grid)
+    attacks = tuple(_attack(cube, name, eps) for name in cube.names if name not in cube.chain)
+    chain = tuple(_stage(cube, name) for name in cube.chain)
     samples = _samples(plan) or len(cube.ids)
     expected = samples * (1 + len(cube.names) * len(grid))
     headline = worst[grid.index(eps)].accuracy
@@ -138,6 +185,7 @@ def summarise(rows: pa.Table, plan: Mapping[str, Any]) -> Summary:
         clean_cost=_cost([cube.clean]),
         clean_margins=_spread(cube.clean.margin[cube.clean.measured]),
         attacks=attacks,
+        chain=chain,
         worst=worst,
         rows=cube.rows,
         expected=expected,
@@ -198,6 +246,26 @@ def _cell(cube: Cube, eps: float, column: Column) -> Cell:
     )
 
 
+def _stage(cube: Cube, name: str) -> StageSummary:
+    columns = [(radius, column) for radius in cube.grid if (column := cube.columns.get((name, radius)))]
+    cells = []
+    for eps, column in columns:
+        proof = cube.roles[name] == "proof"
+        asked = column.present & (column.seconds > 0) if proof else column.asked
+        settled = asked & (column.proved if proof else column.success)
+        cost = _cost([column], max(int(asked.sum()), 1))
+        left = _cell(cube, eps, column).accuracy
+        cells.append(StageCell(eps, int(asked.sum()), int(settled.sum()), left, int(column.error.sum()), cost))
+    return StageSummary(name, cube.roles[name], tuple(cells), _cost([column for _, column in columns]))
+
+
+def _proved(cube: Cube, eps: float) -> Share | None:
+    """Over the samples of the worst case; None where no proof was tried."""
+    if "proof" not in cube.roles.values():
+        return None
+    return share(int((cube.proved_at(eps) & cube.correct & cube.whole).sum()), int(cube.whole.sum()))
+
+
 def _worst(cube: Cube, eps: float) -> Bracketed:
     """Over the samples measured without an error in every cell begun, whatever its radius.
 
@@ -223,8 +291,8 @@ def _spread(values: Floats) -> Spread:
     return Spread(int(finite.size), (float(five[0]), float(five[1]), float(five[2]), float(five[3]), float(five[4])))
 
 
-def _cost(columns: Sequence[Column]) -> Cost:
-    present = sum(int(column.present.sum()) for column in columns)
+def _cost(columns: Sequence[Column], samples: int | None = None) -> Cost:
+    present = sum(int(column.present.sum()) for column in columns) if samples is None else samples
     forwards = sum(int(column.forwards.sum()) for column in columns)
     backwards = sum(int(column.backwards.sum()) for column in columns)
     seconds = sum(float(column.seconds.sum()) for column in columns)

@@ -71,7 +71,7 @@ def render(run: Run) -> str:
             doubts=[doubt for doubt in summary.doubts if doubt.kind != "incomplete"],
             gallery=pictures,
             settings={str(a.get("name")): words.setting(a.get("value", "")) for a in run.plan.get("attacks", [])},
-            tested=[attack.name for attack in summary.attacks if attack.role != "noise" and attack.cells],
+            tested=[part.name for part in summary.parts if part.role not in ("noise", "proof") and part.cells],
         )
     )
 

@@ -7,7 +7,7 @@ from rich.text import Text
 
 from .numbers import Summary, same_radius
 from .shares import Share
-from .words import interval, percent, radius, span
+from .words import amount, duration, interval, percent, radius, span
 
 COLUMNS = 6  # radii that fit beside the names in 80 columns
 
@@ -32,6 +32,39 @@ def summary_table(summary: Summary) -> Table:
     table.add_section()
     worst = {case.eps: case.accuracy.robust for case in summary.worst}
     table.add_row("worst case", *(_both(worst[eps]) for eps in radii), style="bold")
+    proved = {case.eps: case.proved for case in summary.worst}
+    if summary.proved is not None:
+        table.add_row("proved", *(_both(share) if (share := proved[eps]) else "–" for eps in radii), style="green")
+    return table
+
+
+def chain_table(summary: Summary) -> Table:
+    """What each stage of the chain was asked about at the radius in question, what it settled, what was left and what that cost."""
+    table = Table(title="stage by stage", title_justify="left", title_style="bold", pad_edge=False, box=None)
+    table.add_column("", overflow="fold", max_width=24)
+    for name in ("samples", "settled", "left", "forwards", "backwards", "seconds"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for stage in summary.chain:
+        cell = stage.at(summary.eps)
+        if cell is None:
+            table.add_row(Text(stage.name), *("–" for _ in range(6)))
+            continue
+        settled = f"{cell.settled:,} {'proved' if stage.role == 'proof' else 'fooled'}"
+        passes = (amount(cell.cost.forwards_mean), amount(cell.cost.backwards_mean))
+        table.add_row(
+            Text(stage.name),
+            f"{cell.asked:,}",
+            settled,
+            percent(cell.left.robust),
+            *passes,
+            duration(cell.cost.seconds),
+        )
+    cost = summary.cost
+    table.add_section()
+    table.add_row(
+        "in all, a sample", f"{summary.clean.n:,}", "", percent(summary.headline.robust),
+        amount(cost.forwards_mean), amount(cost.backwards_mean), duration(cost.seconds), style="bold",
+    )  # fmt: skip
     return table
 
 

@@ -29,8 +29,10 @@ class ClassifyCells:
     keep: frozenset[int]
 
     def run(self, cell: Cell, ids: Sequence[int]) -> tuple[list[Row], dict[str, np.ndarray[Any, Any]]]:
-        attack: Attack | None = None if cell.attack is None else decode(cell.attack, f"the attack {cell.name}")
         threat: Threat = box() if cell.threat is None else decode(cell.threat, "the threat")
+        if cell.role == "proof":
+            return self._prove(cell, ids, threat), {}
+        attack: Attack | None = None if cell.attack is None else decode(cell.attack, f"the attack {cell.name}")
         results = self.task.run(attack, threat, ids, cell.seed)
         columns = {name: getattr(results, name).tolist() for name in _MEASURED}
         rows = [
@@ -50,6 +52,26 @@ class ClassifyCells:
             "x_adv": results.x_adv[kept].float().numpy(),
             "id": np.asarray([ids[i] for i in kept], dtype=np.int64),
         }
+
+    def _prove(self, cell: Cell, ids: Sequence[int], threat: Threat) -> list[Row]:
+        """Rows that say whether a sample is proved, and what that took; a proof looks for no point."""
+        proved, seconds = self.task.prove(decode(cell.attack, f"the proof {cell.name}"), threat, ids)
+        return [
+            Row(
+                cell=cell.key,
+                attack=cell.name,
+                role=cell.role,
+                threat=cell.threat_name,
+                eps=cell.eps,
+                id=index,
+                label=-1,
+                clean_correct=True,
+                feasible=True,
+                proved=bool(found),
+                seconds=float(took),
+            )
+            for index, found, took in zip(ids, proved, seconds, strict=True)
+        ]
 
 
 def build(plan: Plan, device: str | None = None, trust: bool = False) -> ClassifyCells:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -18,6 +18,9 @@ from ..core.victim import Victim
 from ..data.samples import Samples
 from ..errors import InputError
 
+Certifier = Callable[
+    [Victim, Threat, Tensor, Tensor], Tensor
+]  # (.., x (B, *S), labels (B,)) -> lower bounds of the margin (B,)
 GOALS = ("untargeted", "least-likely", "second", "random", "class:N")
 _TARGET_STREAM = 0x7A5  # keeps random targets apart from the attack's own random numbers
 
@@ -66,6 +69,19 @@ class Classification:
             for start in range(0, len(ids), self.batch_size)
         ]
         return Results(**{name: torch.cat([getattr(p, name) for p in parts]) for name in Results.__dataclass_fields__})
+
+    def prove(self, certifier: Certifier, threat: Threat, ids: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """For each of the samples `ids`, in order: whether it is proved that nothing in the threat's region changes its class (N,) bool,
+        and its share of the seconds (N,)."""
+        proved, seconds = [], []
+        for start in range(0, len(ids), self.batch_size):
+            part, started = ids[start : start + self.batch_size], time.perf_counter()
+            x, labels = self.data.batch(part)
+            x, labels = x.to(self.victim.device, self.victim.dtype), labels.to(self.victim.device).long()
+            x = x.clamp(self.victim.lower, self.victim.upper)
+            proved.append((certifier(self.victim, threat, x, labels) > 0).cpu())
+            seconds.append(torch.full((len(part),), (time.perf_counter() - started) / len(part), dtype=torch.float64))
+        return torch.cat(proved), torch.cat(seconds)
 
     def _run_batch(self, attack: Attack | None, threat: Threat, ids: Sequence[int], seed: int) -> Results:
         victim, started = self.victim, time.perf_counter()

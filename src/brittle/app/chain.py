@@ -1,0 +1,29 @@
+"""From an effort to the chain of a plan: which stages fit this threat, and where proofs are worth looking for."""
+
+from __future__ import annotations
+
+from ..attacks import parse_attack
+from ..core.problem import Threat
+from ..errors import InputError, unknown
+from ..runs.plan import AttackEntry
+from ..runs.values import encode
+from .efforts import ANYWHERE, EFFORTS, Stage
+
+BALLS = ("linf", "l2", "l1")
+
+
+def chain_of(effort: str, threat: Threat) -> tuple[AttackEntry, ...]:
+    """The stages of an effort as entries of a plan."""
+    return tuple(_entry(stage) for stage in stages_of(effort, threat))
+
+
+def stages_of(effort: str, threat: Threat) -> tuple[Stage, ...]:
+    """Those of the effort for Linf, L2 and L1 balls, plain gradient ascent for other threats. InputError for an unknown effort."""
+    if effort not in EFFORTS:
+        raise InputError(unknown("effort", effort, EFFORTS))
+    return EFFORTS[effort] if threat.name in BALLS else ANYWHERE
+
+
+def _entry(stage: Stage) -> AttackEntry:
+    value = encode(parse_attack(stage.attack), stage.name)
+    return AttackEntry(name=stage.name, role="stage", value=value, reach=stage.reach)
