@@ -181,7 +181,7 @@ def run_plan(
     """Run what is missing of a plan in the folder `out`, on an opened victim and data."""
     try_out(victim, data)
     plan = resolve(plan, victim, data)
-    task = cells_of(plan, Classification(victim, data, plan.goal, plan.batch_size))
+    task = cells_of(plan, Classification(victim, data, plan.goal, plan.batch_size, draws=plan.draws))
     temporary = tempfile.TemporaryDirectory(prefix="brittle-") if out is None else None
     folder = Path(temporary.name if temporary else str(out))
     started, clock = datetime.now().astimezone(), time.perf_counter()

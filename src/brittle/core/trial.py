@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..kernels.shapes import wide
-from .goal import Classify
+from .goal import Goal
 from .judge import Verdict, judge
 from .oracle import BudgetSpent, Ledger, Oracle
 from .problem import Attack, Problem, Threat
@@ -43,16 +43,18 @@ def attempt(
     victim: Victim,
     threat: Threat,
     x: Tensor,
-    goal: Classify,
+    goal: Goal,
     ids: Tensor,
     seed: int,
     budget: int | None = None,
     starts: Tensor | None = None,
+    draws: int = 1,
 ) -> Trial:
     """Attack x (B, *S), whose samples are known as ids (B,) int64. x must lie in the victim's bounds and on its device.
 
     budget: the most forwards plus backwards a sample may be charged; the attack is cut off there, and the best point that it asked about
-    counts. starts: points to begin from, in place of the attack's own. float16 and bfloat16 are attacked in float32 and judged as they are.
+    counts. starts: points to begin from, in place of the attack's own. draws: answers of a random victim that the judge averages. float16
+    and bfloat16 are attacked in float32 and judged as they are.
     The result of a sample depends on its id and the seed, not on the batch around it.
     """
     if not dataclasses.is_dataclass(attack) or not callable(attack):
@@ -64,7 +66,7 @@ def attempt(
     ledger = Ledger.empty(len(x), x.device)
     record = None if budget is None else Record.at(theirs.origin, attack.minimises)
     door = Oracle(victim, ledger, attack.access, budget=budget, narrow=narrow)
-    harder = dataclasses.replace(goal, slack=ROUNDING * torch.finfo(wide.dtype).eps)
+    harder = goal.harder(ROUNDING * torch.finfo(wide.dtype).eps)
     problem = Problem(theirs, harder, door, Streams.seeded(seed, ids), starts, record)
     with torch.no_grad():
         try:
@@ -83,16 +85,21 @@ def attempt(
     proposed = proposed.to(region.origin.dtype)
     if attack.minimises:  # what lies beyond the radius is pulled back to it
         proposed = _rows_where(region.contains(proposed), proposed, region.project(proposed))
-    return Trial(region.render(proposed), judge(victim, region, goal, proposed), ledger.forwards, ledger.backwards)
+    return Trial(
+        region.render(proposed),
+        judge(victim.averaged(draws), region, goal, proposed),
+        ledger.forwards,
+        ledger.backwards,
+    )
 
 
-def untouched(victim: Victim, threat: Threat, x: Tensor, goal: Classify) -> Trial:
+def untouched(victim: Victim, threat: Threat, x: Tensor, goal: Goal, draws: int = 1) -> Trial:
     """The verdict on x (B, *S) as it is; nothing is charged."""
     region, nothing = (
         threat.around(x, victim.lower, victim.upper),
         torch.zeros(len(x), dtype=torch.int64, device=x.device),
     )
-    return Trial(x.clone(), judge(victim, region, goal, region.origin), nothing, nothing.clone())
+    return Trial(x.clone(), judge(victim.averaged(draws), region, goal, region.origin), nothing, nothing.clone())
 
 
 def merged(rows: Tensor, trial: Trial, others: Tensor, rest: Trial) -> Trial:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import inspect
+import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -40,6 +41,20 @@ class Victim:
 
     def __call__(self, x: Tensor) -> Tensor:  # (B, *S) -> (B, C)
         return self.forward(x)
+
+    def averaged(self, draws: int) -> Victim:
+        """Of a model that answers at random: the classifier whose probabilities are the means over `draws` answers, as their logarithms.
+
+        The model itself for 1 draw.
+        """
+        if draws == 1:
+            return self
+
+        def forward(x: Tensor) -> Tensor:
+            answers = torch.stack([self.forward(x).double().log_softmax(1) for _ in range(draws)])
+            return answers.logsumexp(0) - math.log(draws)
+
+        return replace(self, forward=forward)
 
     @contextlib.contextmanager
     def undisturbed(self, seed: int) -> Iterator[None]:

@@ -27,6 +27,7 @@ class Cell:
     reach: float | None = None
     goal: str
     seed: int
+    draws: int
     victim: str  # digests
     data: str
     source: str
@@ -56,7 +57,7 @@ def cells(plan: Plan) -> list[Cell]:
         raise InputError(f"grid={list(plan.grid)} varies eps, which this threat does not have; give a grid of one")
     victim, data, source = (plan.resolved[name] for name in _NEEDED[:3])
     clean = Cell(
-        name="clean", role="clean", attack=None, threat=None, eps=0.0, goal=plan.goal, seed=plan.seed,
+        name="clean", role="clean", attack=None, threat=None, eps=0.0, goal=plan.goal, seed=plan.seed, draws=plan.draws,
         victim=victim, data=data, source=source, task=plan.task,
     )  # fmt: skip
 

@@ -78,7 +78,7 @@ def build(plan: Plan, device: str | None = None, trust: bool = False) -> Classif
     """Open what the plan's strings name; a worker process does this for itself."""
     data = open_data(plan.data)
     victim = open_victim(plan.victim, device=device, trust=trust, bounds=data.bounds)
-    return cells_of(plan, Classification(victim, data, plan.goal, plan.batch_size))
+    return cells_of(plan, Classification(victim, data, plan.goal, plan.batch_size, draws=plan.draws))
 
 
 def cells_of(plan: Plan, task: Classification) -> ClassifyCells:

@@ -21,7 +21,9 @@ def conflicts(old: Plan, new: Plan) -> list[str]:
     """
     a, b = json.loads(json.dumps(asdict(old))), json.loads(json.dumps(asdict(new)))
     found = [
-        _changed(name, a[name], b[name]) for name in ("task", "victim", "data", "goal", "seed") if a[name] != b[name]
+        _changed(name, a[name], b[name])
+        for name in ("task", "victim", "data", "goal", "seed", "draws")
+        if a[name] != b[name]
     ]
     found += _differences("threat", _without(a["threat"], "eps"), _without(b["threat"], "eps"))
     found += _differences("resolved", _without(a["resolved"], "version"), _without(b["resolved"], "version"))

@@ -45,7 +45,8 @@ class Plan:
 
     `threat` is text (`linf:8/255`) or, once expanded, the encoded threat at `eps`, the radius the question is about
     (infinite where the threat has none). `keep` is how many samples have their adversarial example kept in each cell:
-    the first ids. `batch_size`, `shard` (samples in a unit of work) and `keep` change no row. `resolved` says what the
+    the first ids. `draws`: answers averaged to judge a model that answers at random. `batch_size`, `shard` (samples in a unit
+    of work) and `keep` change no row. `resolved` says what the
     names stood for: victim_digest, data_digest, source_digest, count (of samples), classes, shape, bounds, version.
     """
 
@@ -59,6 +60,7 @@ class Plan:
     goal: str = "untargeted"
     samples: int | None = None
     seed: int = 0
+    draws: int = 1
     batch_size: int = 256
     shard: int = 500
     keep: int = 12
@@ -72,7 +74,7 @@ class Plan:
             raise InputError(f"grid={list(self.grid)} does not ascend; sort it and leave out what is there twice")
         if self.eps not in self.grid:
             raise InputError(f"eps={self.eps!r} is not in grid={list(self.grid)}; add it to the grid")
-        for name in ("samples", "batch_size", "shard"):
+        for name in ("samples", "draws", "batch_size", "shard"):
             number = getattr(self, name)
             if number is not None and number < 1:
                 raise InputError(f"{name}={number} is too few; give 1 or more")

@@ -47,7 +47,8 @@ class Results:
 @dataclass(frozen=True, eq=False)
 class Classification:
     """Attack `victim` on `data`. `goal` is one of GOALS, to be reached with at least the softmax probability `confidence`, if given;
-    batch_size rows at a time; with at most `budget` forwards plus backwards a sample, if given."""
+    batch_size rows at a time; with at most `budget` forwards plus backwards a sample, if given. draws: of a victim that answers at
+    random, how many answers are averaged to judge it, see `Victim.averaged`."""
 
     victim: Victim
     data: Samples
@@ -55,6 +56,7 @@ class Classification:
     batch_size: int = 256
     confidence: float | None = None
     budget: int | None = None
+    draws: int = 1
 
     def __post_init__(self) -> None:
         parse_goal(self.goal)
@@ -92,7 +94,7 @@ class Classification:
         rows = torch.as_tensor(list(ids), device=victim.device)
         with victim.undisturbed(seed):
             with torch.no_grad():
-                outputs = check_outputs(victim(x), len(x))
+                outputs = check_outputs(victim.averaged(self.draws)(x), len(x))
             check_labels(labels, len(x), outputs.shape[1])
             labels = labels.to(victim.device).long()
             correct = Classify(labels).margin(outputs) < 0
@@ -115,11 +117,13 @@ class Classification:
         """Attack the correct samples; leave the others as they are."""
         rows, others = correct.nonzero().squeeze(1), (~correct).nonzero().squeeze(1)
         if attack is None or not len(rows):
-            return untouched(self.victim, threat, x, goal)
-        part = attempt(attack, self.victim, threat, x[rows], goal.select(rows), ids[rows], seed, self.budget)
+            return untouched(self.victim, threat, x, goal, self.draws)
+        part = attempt(
+            attack, self.victim, threat, x[rows], goal.select(rows), ids[rows], seed, self.budget, draws=self.draws
+        )
         if not len(others):
             return part
-        return merged(rows, part, others, untouched(self.victim, threat, x[others], goal.select(others)))
+        return merged(rows, part, others, untouched(self.victim, threat, x[others], goal.select(others), self.draws))
 
 
 def parse_goal(goal: str) -> int | None:
