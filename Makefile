@@ -41,8 +41,9 @@ clean:
 	$(PIP) --editable .
 	touch $@
 
-.venv/test.stamp: .venv/installed.stamp
+.venv/test.stamp: .venv/installed.stamp tests/peers.txt
 	$(PIP) --editable '.[test,dev]'
+	$(PIP) --requirement tests/peers.txt --no-deps
 	touch $@
 
 .venv/docs.stamp: .venv/installed.stamp

@@ -55,6 +55,16 @@ def test_the_one_line_call_and_the_evaluation_agree(digits) -> None:
     assert all(row.forwards == 0 for row in rows if not row.clean_correct)
 
 
+def test_an_attack_with_settings_of_its_own_is_named_by_them_and_shares_show_no_digits_too_many(digits) -> None:
+    module, x, labels = digits
+    attacks = [brittle.ifgsm(steps=3), brittle.fgsm()]
+    report = brittle.evaluate(module, (x, labels), brittle.linf(0.1), attacks=attacks, grid=[0.1])
+    assert [attack.name for attack in report.summary.attacks] == ["uniform_noise", "GradientAscent(steps=3)", "fgsm"]
+    assert f"robust accuracy {100 * report.robust_accuracy:.0f} % [" in repr(report)
+    outcome = brittle.attack(brittle.fgsm(), module, x, labels, brittle.linf(0.1))
+    assert f"robust accuracy {100 * outcome.robust_accuracy:.0f} %" in repr(outcome)
+
+
 @pytest.mark.parametrize("kind", ["dataset", "loader"])
 def test_a_dataset_or_loader_gives_the_rows_that_the_tensors_give(digits, kind: str) -> None:
     module, x, labels = digits
@@ -176,7 +186,6 @@ def test_a_model_in_training_mode_is_refused(digits) -> None:
 @pytest.mark.parametrize(
     ("wrap", "sentence"),
     [
-        (lambda z: z.softmax(1), "probabilities"),
         (lambda z: z * float("nan"), "NaN logits"),
         (lambda z: {"logits": z}, "returns a dict"),
         (lambda z: z[:1], "returns shape"),

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import brittle
 
 ROOT = Path(brittle.__file__).parent
@@ -28,8 +30,9 @@ NOT_BESIDE = {
     "report": {"diagnose"},
     "errors": {"specs"},
 }
-COMBINE = {"recipes", "registry", "__init__", "combine", "minimal"}  # attack modules that may import other attacks
-PARTS = {"entry", "estimators", "parts"}  # attack modules that hold no attack
+# attack modules that may import other attacks
+COMBINE = {"recipes", "registry", "__init__", "combine", "minimal", "autoattack", "far_walks"}
+PARTS = {"entry", "estimators", "parts", "remedies"}  # attack modules that hold no attack
 
 
 def _imports(path: Path) -> list[tuple[int, str]]:
@@ -121,7 +124,16 @@ def test_reports_and_stores_start_without_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
 
 
-def test_every_public_name_is_there() -> None:
+def test_every_public_name_is_there_once() -> None:
+    """The stub is what type checkers see; the package reads it, so that the two cannot differ."""
     for name in brittle.__all__:
         assert getattr(brittle, name) is not None
-    assert set(brittle.__all__) == set(brittle._HOME_OF) | set(brittle._ATTACKS) | {"InputError"}
+    lines = ast.parse((ROOT / "__init__.pyi").read_text()).body
+    imports = [alias for line in lines if isinstance(line, ast.ImportFrom) for alias in line.names]
+    assert all(alias.asname in (None, alias.name) for alias in imports)  # others are not re-exported
+    renamed = {line.value.id for line in lines if isinstance(line, ast.Assign) and isinstance(line.value, ast.Name)}
+    assert {alias.name for alias in imports if alias.asname is None} == renamed
+    assert len(imports) == len(brittle.__all__) == len(set(brittle.__all__))
+    assert brittle.cw.__name__ == "CW"
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        getattr(brittle, "nonsense")  # noqa: B009

@@ -139,10 +139,10 @@ def test_a_proof_is_kept_and_settles_while_what_was_found_stays() -> None:
     assert joined(before, worse).forwards == 7
 
 
-def test_a_chain_may_grow_at_its_end_and_nowhere_else() -> None:
+def test_a_chain_may_grow_or_end_sooner_and_nothing_else() -> None:
     assert conflicts(chain_of(stages=STAGES[:2]), chain_of()) == []
     said = ["the chain of stages does not begin as it did"]
-    assert conflicts(chain_of(), chain_of(stages=STAGES[:2])) == said
+    assert conflicts(chain_of(), chain_of(stages=STAGES[:2])) == []
     assert conflicts(chain_of(), chain_of(stages=STAGES[::-1])) == said
     with pytest.raises(InputError, match=r"attacks\[0\].reach=0.5 does not fit; give a stage"):
         plan_of(attacks=(AttackEntry(name="ascent", value=encode(Ascent()), reach=0.5),))

@@ -37,9 +37,13 @@ class Outcome:
         return float((self.clean_correct & ~self.success).double().mean())
 
     def __repr__(self) -> str:
+        from ..report.shares import share  # here, because figures and pages come with it
+        from ..report.words import percent
+
         won, count = int(self.success.sum()), len(self.success)
+        robust = share(int((self.clean_correct & ~self.success).sum()), count)
         return (
-            f"Outcome({won} of {count} won, robust accuracy {self.robust_accuracy:.1%}, a sample: "
+            f"Outcome({won} of {count} won, robust accuracy {percent(robust)}, a sample: "
             f"{self.forwards.double().mean():.1f} forwards, {self.backwards.double().mean():.1f} backwards)"
         )
 

@@ -1,10 +1,10 @@
-"""From an effort to the chain of a plan: which stages fit this threat, and where proofs are worth looking for."""
+"""From an effort to the chain of a plan."""
 
 from __future__ import annotations
 
 from ..attacks import parse_attack
 from ..core.problem import Threat
-from ..errors import InputError, unknown
+from ..errors import unknown
 from ..runs.plan import AttackEntry
 from ..runs.values import encode
 from .efforts import ANYWHERE, EFFORTS, Stage
@@ -12,16 +12,14 @@ from .efforts import ANYWHERE, EFFORTS, Stage
 BALLS = ("linf", "l2", "l1")
 
 
-def chain_of(effort: str, threat: Threat) -> tuple[AttackEntry, ...]:
-    """The stages of an effort as entries of a plan."""
-    return tuple(_entry(stage) for stage in stages_of(effort, threat))
+def stages_of(effort: str, threat: Threat) -> tuple[AttackEntry, ...]:
+    """The stages of an effort as entries of a plan: its own for Linf, L2 and L1 balls, plain gradient ascent for other threats.
 
-
-def stages_of(effort: str, threat: Threat) -> tuple[Stage, ...]:
-    """Those of the effort for Linf, L2 and L1 balls, plain gradient ascent for other threats. InputError for an unknown effort."""
+    InputError for an unknown effort.
+    """
     if effort not in EFFORTS:
-        raise InputError(unknown("effort", effort, EFFORTS))
-    return EFFORTS[effort] if threat.name in BALLS else ANYWHERE
+        raise unknown("effort", effort, EFFORTS)
+    return tuple(_entry(stage) for stage in (EFFORTS[effort] if threat.name in BALLS else ANYWHERE))
 
 
 def _entry(stage: Stage) -> AttackEntry:

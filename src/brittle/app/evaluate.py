@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from .. import __version__
 from ..attacks import ATTACKS, Noise, Restarts, parse_attack
-from ..core.checks import check_inputs, check_logits
+from ..core.checks import check_inputs, check_outputs
 from ..core.problem import Attack, Threat
 from ..core.victim import Victim, as_victim, refuse_training_mode
 from ..data.samples import Samples, as_data
@@ -28,6 +28,7 @@ from ..report.numbers import Summary, summarise
 from ..report.page import write_report
 from ..report.read import read_run
 from ..report.terminal import chain_table, footnote, summary_table
+from ..report.words import interval, percent
 from ..runs.classify import build, cells_of
 from ..runs.identity import source_digest
 from ..runs.plan import AttackEntry, Plan, expand
@@ -38,8 +39,10 @@ from ..runs.values import encode
 from ..tasks.classification import Classification, parse_goal
 from ..threats import parse_threat
 from ..victims.open import open_victim
-from .chain import chain_of
+from .chain import stages_of
+from .examine import Examination, called_for, examine, without_gradients
 from .progress import Progress, progress_bar
+from .prove import provability
 
 BESIDE = ("uniform_noise", "fgsm")  # what everybody knows, beside the chain where no attacks are given
 BASELINE = "uniform_noise"  # what every attack is compared with, also where it is not asked for
@@ -83,10 +86,10 @@ class Report:
         return [f"{doubt.measured} {doubt.why} {doubt.mend}" for doubt in self.summary.doubts]
 
     def __repr__(self) -> str:
-        low, high = self.interval
+        robust = self.summary.headline.robust
         return (
-            f"Report(robust accuracy {self.robust_accuracy:.1%} [{low:.1%}, {high:.1%}] at {self.summary.threat} "
-            f"eps={self.plan.eps:g}, clean {self.clean_accuracy:.1%}, {len(self.warnings)} warnings)"
+            f"Report(robust accuracy {percent(robust)} {interval(robust)} at {self.summary.threat} "
+            f"eps={self.plan.eps:g}, clean {percent(self.summary.clean)}, {len(self.warnings)} warnings)"
         )
 
     def show(self, console: Console | None = None) -> None:
@@ -111,6 +114,7 @@ def evaluate(
     *,
     attacks: Attacks | None = None,
     effort: str | None = None,
+    prove: bool = True,
     grid: Sequence[float] | None = None,
     samples: int | None = None,
     goal: str = "untargeted",
@@ -128,11 +132,13 @@ def evaluate(
     """Robust accuracy of `model` on `data` under `threat` for each attack, for random noise, and for all of them together.
 
     model: a module, callable, Victim or VICTIM string. data: a pair (x, labels), Dataset, DataLoader or DATA string. threat: a value or
-    a string such as "linf:8/255"; its eps is the question. effort: quick, standard (where no attacks are given) or exhaustive: a
-    chain of attacks from cheap to dear, each on what those before it left open, see `app/efforts.py`. attacks: values, strings or a dict
-    from name to either, each on every sample, beside the chain if an effort is given too; uniform noise is added where no noise is among
-    them. grid: the eps to try (default: quarters of the question's eps up to it, and 1.5 times it,
-    where that still means something). samples: the first so many.
+    a string such as "linf:8/255"; its eps is the question. effort: quick, standard (where no attacks are given) or exhaustive: a chain of
+    attacks from cheap to dear, each on what those before it left open, see `app/efforts.py`. The model is looked at first; where its
+    gradients cannot be believed, remedies that were seen to help and attacks that need no gradient join the chain. prove: look for proofs
+    too (`brittle.certify`), on what the first stage left open, if on a few samples one is found. attacks: values,
+    strings or a dict from name to either, each on every sample, beside the chain if an effort is given too; uniform noise is added where
+    no noise is among them. grid: the eps to try (default: quarters of the question's eps up to it, and 1.5 times it, where that still
+    means something). samples: the first so many.
     goal: untargeted, least-likely, second, random or class:N. out: the run's folder; run again with the same arguments it does only
     what is missing (default: a temporary folder). workers: processes; more than one needs model and data as strings. keep: samples
     whose adversarial examples are kept for the gallery. bounds: the model's input range (default: the data's). progress: a bar on the
@@ -147,9 +153,17 @@ def evaluate(
             f"workers={workers} needs the model and the data as strings, which each process opens for itself; "
             "give for example 'py:module:function' and 'mnist', or workers=1"
         )
+    examined = None
     entries = _entries(BESIDE if attacks is None else attacks)
     if effort or attacks is None:
-        entries += chain_of(effort or "standard", threat)
+        stages = stages_of(effort or "standard", threat)
+        try_out(victim, samples_of)
+        examined = examine(victim, samples_of, threat, min(samples or len(samples_of), len(samples_of)), seed)
+        proof = provability(victim, samples_of, threat, goal) if prove else None
+        if proof and proof.entry:
+            stages = (*stages[:1], proof.entry, *stages[1:])
+        entries = without_gradients(entries) if examined.blind else entries + stages
+        entries += called_for(examined, threat)
     plan = Plan(
         victim=model if isinstance(model, str) else victim.name,
         data=data if isinstance(data, str) else samples_of.name,
@@ -160,11 +174,22 @@ def evaluate(
         goal=goal,
         samples=samples,
         seed=seed,
+        draws=examined.judged if examined else 1,
         batch_size=batch_size,
         shard=shard,
         keep=keep,
     )
-    return run_plan(plan, victim, samples_of, out=out, workers=workers, device=device, trust=trust, progress=progress)
+    return run_plan(
+        plan,
+        victim,
+        samples_of,
+        out=out,
+        examined=examined,
+        workers=workers,
+        device=device,
+        trust=trust,
+        progress=progress,
+    )
 
 
 def run_plan(
@@ -173,12 +198,13 @@ def run_plan(
     data: Samples,
     *,
     out: str | Path | None = None,
+    examined: Examination | None = None,
     workers: int = 1,
     device: str | None = None,
     trust: bool = False,
     progress: Progress | bool = True,
 ) -> Report:
-    """Run what is missing of a plan in the folder `out`, on an opened victim and data."""
+    """Run what is missing of a plan in the folder `out`, on an opened victim and data; `examined` is noted there."""
     try_out(victim, data)
     plan = resolve(plan, victim, data)
     task = cells_of(plan, Classification(victim, data, plan.goal, plan.batch_size, draws=plan.draws))
@@ -186,6 +212,8 @@ def run_plan(
     folder = Path(temporary.name if temporary else str(out))
     started, clock = datetime.now().astimezone(), time.perf_counter()
     with Store(folder).open(plan) as store:
+        if examined:
+            store.diagnose(examined.noted())
         try:
             maker = partial(build, device=device, trust=trust)
             with progress_bar(progress) as advance:
@@ -198,7 +226,8 @@ def run_plan(
                 workers=workers,
                 device=str(victim.device),
             )
-    return Report(plan, summarise(read_run(folder).rows, asdict(plan)), folder, temporary)
+    found = read_run(folder)
+    return Report(plan, summarise(found.rows, asdict(plan), found.findings), folder, temporary)
 
 
 def try_out(victim: Victim, data: Samples) -> None:
@@ -208,7 +237,7 @@ def try_out(victim: Victim, data: Samples) -> None:
     check_inputs(x, victim)
     try:
         with torch.no_grad(), victim.undisturbed(0):
-            outputs = check_logits(victim(x.to(victim.device)), len(x))
+            outputs = check_outputs(victim(x.to(victim.device)), len(x))
     except InputError:
         raise
     except Exception:  # perhaps one bad sample: the run will find out which, and go on without it
@@ -297,7 +326,7 @@ def _name(attack: str | Attack) -> str:
     if isinstance(attack, str):
         return attack
     for name, entry in ATTACKS.items():
-        if entry.recipe() == attack:
+        if entry.given_access is None and entry.recipe() == attack:
             return name
     changed = [f"{f.name}={getattr(attack, f.name)}" for f in fields(attack) if getattr(attack, f.name) != f.default]
     return f"{type(attack).__name__}({', '.join(changed)})"

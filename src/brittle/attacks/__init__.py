@@ -5,12 +5,16 @@ from .combine.by_norm import ByNorm
 from .combine.cascade import Cascade
 from .combine.each_target import EachTarget
 from .combine.far_starts import FarStarts
+from .combine.far_walks import FarWalks
 from .combine.few_features import FewFeatures
+from .combine.if_near import IfNear
 from .combine.output_diversified import OutputDiversified
 from .combine.replay import Replay
 from .combine.restarts import Restarts
 from .combine.start_from import StartFrom
+from .combine.through import Through
 from .combine.widening import Widening
+from .combine.within_radius import WithinRadius
 from .entry import Entry
 from .fixed.gradient_ascent import GradientAscent
 from .fixed.noise import Noise
@@ -24,13 +28,17 @@ __all__ = [
     "EachTarget",
     "Entry",
     "FarStarts",
+    "FarWalks",
     "FewFeatures",
     "GradientAscent",
+    "IfNear",
     "Noise",
     "OutputDiversified",
     "Replay",
     "Restarts",
     "StartFrom",
+    "Through",
     "Widening",
+    "WithinRadius",
     "parse_attack",
 ]

@@ -10,9 +10,11 @@ from typing import Any
 
 from ..core.problem import Attack
 from ..errors import InputError, unknown
-from ..specs import parse_call, parse_number
+from ..specs import Call, parse_call, parse_number
 from . import combine, decision, fixed, minimum, score
+from .autoattack import autoattack
 from .entry import Entry
+from .far_walks import far_walks, square_if_near
 from .minimal import minimal
 
 FAMILIES: dict[str, dict[str, Entry]] = {
@@ -23,7 +25,27 @@ FAMILIES: dict[str, dict[str, Entry]] = {
     },
     "Score-based: outputs, no gradients": score.ATTACKS,
     "Decision-based: labels alone": decision.ATTACKS,
-    "Made of attacks": combine.ATTACKS,
+    "Made of attacks": {
+        "autoattack": Entry(
+            autoattack,
+            "Croce and Hein 2020, arXiv:2003.01690",
+            "at most 19 x steps x (F + B) + queries x F + 53 x F",
+            "linf l2 l1",
+        ),
+        "far_walks": Entry(
+            far_walks,
+            "brittle",
+            "at most (1 + starts) x ((steps + climb + 10) x (F + B) + 37 x F)",
+            "linf l2 l1 l0",
+        ),
+        "square_if_near": Entry(
+            square_if_near,
+            "Andriushchenko 2020, arXiv:1912.00049",
+            "at most (queries + probe + 3) x F",
+            "linf l2 l1 box",
+        ),
+        **combine.ATTACKS,
+    },
 }
 ATTACKS: dict[str, Entry] = {name: entry for family in FAMILIES.values() for name, entry in family.items()}
 
@@ -33,7 +55,12 @@ def parse_attack(text: str) -> Attack:
     call = parse_call(text)
     if call.name not in ATTACKS:
         raise unknown("attack", call.name, ATTACKS)
-    recipe = ATTACKS[call.name].recipe
+    attack: Attack = called(call, ATTACKS[call.name].recipe, text)
+    return attack
+
+
+def called(call: Call, recipe: Callable[..., Any], text: str) -> Any:
+    """What the recipe gives for the options of the call, each converted to the type that the recipe declares."""
     if call.positional:
         raise InputError(f"{call.positional[0]!r} in {text!r} has no name; write {call.name}:{_example(recipe)}")
     signature, hints = inspect.signature(recipe), typing.get_type_hints(recipe)
@@ -42,6 +69,9 @@ def parse_attack(text: str) -> Attack:
         if key not in signature.parameters:
             raise unknown(f"option of {call.name}", key, signature.parameters)
         values[key] = _convert(value, hints[key], f"{key} of {call.name}")
+    lacking = [p.name for p in signature.parameters.values() if p.default is p.empty and p.name not in values]
+    if lacking:
+        raise InputError(f"{text!r} lacks {' and '.join(lacking)}; write {call.name}:{lacking[0]}=...")
     return recipe(**values)
 
 
@@ -61,5 +91,6 @@ def _convert(text: str, kind: Any, where: str) -> Any:
     return parse_number(text) if float in kinds else text
 
 
-def _example(recipe: Callable[..., Attack]) -> str:
-    return ",".join(f"{p.name}={p.default}" for p in list(inspect.signature(recipe).parameters.values())[:2])
+def _example(recipe: Callable[..., Any]) -> str:
+    first = list(inspect.signature(recipe).parameters.values())[:2]
+    return ",".join(f"{p.name}={'...' if p.default is p.empty else p.default}" for p in first)

@@ -23,6 +23,7 @@ def evaluate(
     effort: Annotated[
         str | None, typer.Option(help="quick, standard or exhaustive; default: standard, without --attack")
     ] = None,
+    prove: Annotated[bool, typer.Option(help="look for proofs too, where the model's layers are known")] = True,
     grid: Annotated[str | None, typer.Option(help="perturbation sizes, such as 2/255,4/255,8/255")] = None,
     goal: Annotated[str, typer.Option(help="untargeted, least-likely, second, random or class:N")] = "untargeted",
     samples: Annotated[int | None, typer.Option(help="the first so many; default: all")] = None,
@@ -66,6 +67,7 @@ def evaluate(
                 threat,
                 attacks=attack,
                 effort=effort,
+                prove=prove,
                 grid=[parse_number(part) for part in grid.split(",")] if grid else None,
                 samples=samples,
                 goal=goal,

@@ -7,7 +7,7 @@ import sys
 import typer
 
 from ..errors import InputError
-from . import attack, check, demo, evaluate, listing, train, universal
+from . import attack, check, demo, diagnose, diff, evaluate, export, listing, train, universal
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -19,7 +19,10 @@ app.command()(demo.demo)
 app.command()(evaluate.evaluate)
 app.command()(attack.attack)
 app.command()(universal.universal)
+app.command()(diagnose.diagnose)
 app.command()(evaluate.report)
+app.command()(diff.diff)
+app.command()(export.export)
 app.command(name="list")(listing.list_)
 app.command()(check.check)
 app.command()(train.train)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .checks import check_finite
-from .goal import Classify
+from .goal import Goal
 from .problem import Region
 from .victim import Victim
 
@@ -26,7 +26,7 @@ class Verdict:
 
 
 @torch.no_grad()
-def judge(victim: Victim, region: Region, goal: Classify, point: Tensor) -> Verdict:
+def judge(victim: Victim, region: Region, goal: Goal, point: Tensor) -> Verdict:
     """Measure a point (B, *P) of the region. Infeasible or non-finite points never count as a success."""
     outputs = victim(region.render(point))
     check_finite(outputs, "adversarial inputs")

@@ -7,7 +7,8 @@ written down here, which is exact where autograd would round, and spares a small
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import partial, wraps
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -15,11 +16,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..errors import InputError, unknown
-from .goal import Classify, margin, pick, without
+from .goal import Classify, Goal, about_classes, margin, pick, without
 
 Outputs = Float[Tensor, "b c"]
 PerSample = Float[Tensor, " b"]
-Loss = Callable[[Tensor, Classify], Tensor]
+Loss = Callable[[Tensor, Any], Tensor]  # of a goal; those of classes refuse another kind
 
 LOSSES: dict[str, Loss] = {}
 SLOPES: dict[str, Loss] = {}  # (outputs (B, C), goal) -> (B, C), of the losses that have a closed form
@@ -37,6 +38,16 @@ def register_loss(name: str) -> Callable[[Loss], Loss]:
     return add
 
 
+def of_classes(loss: Loss) -> Loss:
+    """Decorator: the loss, or slope, refuses with a sentence a goal that is not about classes."""
+
+    @wraps(loss)
+    def checked(outputs: Tensor, goal: Goal) -> Tensor:
+        return loss(outputs, about_classes(goal, f"the loss {loss.__name__.removesuffix('_slope').strip('_')}"))
+
+    return checked
+
+
 def find_loss(name: str) -> Loss:
     """The registered loss of that name."""
     if name not in LOSSES:
@@ -49,7 +60,7 @@ def find_slope(name: str) -> Loss:
     return SLOPES[name] if name in SLOPES else partial(_slope_by_autograd, find_loss(name))
 
 
-def _slope_by_autograd(loss: Loss, outputs: Tensor, goal: Classify) -> Tensor:
+def _slope_by_autograd(loss: Loss, outputs: Tensor, goal: Goal) -> Tensor:
     with torch.enable_grad():
         asked = outputs.detach().requires_grad_()
         (slope,) = torch.autograd.grad(loss(asked, goal).sum(), asked)
@@ -57,6 +68,7 @@ def _slope_by_autograd(loss: Loss, outputs: Tensor, goal: Classify) -> Tensor:
 
 
 @register_loss("cross_entropy")
+@of_classes
 def cross_entropy(outputs: Outputs, goal: Classify) -> PerSample:
     """-log p_y untargeted, log p_t targeted.
 
@@ -68,6 +80,7 @@ def cross_entropy(outputs: Outputs, goal: Classify) -> PerSample:
     return loss if goal.aim is None else -loss
 
 
+@of_classes
 def _cross_entropy_slope(outputs: Tensor, goal: Classify) -> Tensor:
     """softmax - onehot, the label's entry as minus the sum of the others, so that it does not cancel to zero."""
     slope = outputs.softmax(1).scatter_(1, goal.steered, 0)
@@ -75,28 +88,21 @@ def _cross_entropy_slope(outputs: Tensor, goal: Classify) -> Tensor:
     return slope if goal.aim is None else slope.neg_()
 
 
-def _margin_slope(outputs: Tensor, goal: Classify) -> Tensor:
-    """One at the class that is ahead, minus one at the class it must beat; for a target the other way round."""
-    if goal.targets is None and goal.towards is not None:
-        towards, labels = goal.towards[:, None], goal.labels[:, None]
-        return torch.zeros_like(outputs).scatter_(1, towards, 1).scatter_(1, labels, -1)
-    other = outputs.scatter(1, goal.own, -torch.inf).argmax(1, keepdim=True)
-    slope = torch.zeros_like(outputs).scatter_(1, other, 1).scatter_(1, goal.own, -1)
-    return slope if goal.targets is None else slope.neg_()
-
-
 @register_loss("margin")
-def steered_margin(outputs: Outputs, goal: Classify) -> PerSample:
-    """The goal's margin in the outputs; steered towards a class t without being bound to it, z_t - z_y."""
-    if goal.targets is None and goal.towards is not None:
-        return pick(outputs, goal.towards) - pick(outputs, goal.labels)
-    return margin(outputs, goal)
+def steered_margin(outputs: Outputs, goal: Goal) -> PerSample:
+    """What the goal itself asks for: for classes the margin in the outputs; steered to a class t that need not win, z_t - z_y."""
+    return goal.steer(outputs)
+
+
+def _margin_slope(outputs: Tensor, goal: Goal) -> Tensor:
+    return goal.slope(outputs)
 
 
 SLOPES["cross_entropy"], SLOPES["margin"] = _cross_entropy_slope, _margin_slope
 
 
 @register_loss("logit_difference")
+@of_classes
 def logit_difference(outputs: Outputs, goal: Classify) -> PerSample:
     """z_t - z_y for a target t and true label y; without a target, the margin (t is then the best other class)."""
     if goal.aim is None:
@@ -105,6 +111,7 @@ def logit_difference(outputs: Outputs, goal: Classify) -> PerSample:
 
 
 @register_loss("logit")
+@of_classes
 def logit(outputs: Outputs, goal: Classify) -> PerSample:
     """The output of the class aimed at, z_t; untargeted -z_y. Simonyan et al. 2014, arXiv:1312.6034; Zhao et al. 2021, arXiv:2012.11207."""
     own = pick(outputs, goal.steered.squeeze(1))
@@ -112,12 +119,14 @@ def logit(outputs: Outputs, goal: Classify) -> PerSample:
 
 
 @register_loss("probability_margin")
+@of_classes
 def probability_margin(outputs: Outputs, goal: Classify) -> PerSample:
     """The margin of the softmax probabilities. PMA, Xie et al., CVPR 2025, arXiv:2411.15210."""
     return steered_margin(outputs.softmax(1), goal)
 
 
 @register_loss("dlr")
+@of_classes
 def dlr(outputs: Outputs, goal: Classify) -> PerSample:
     """Difference of logits ratio, invariant to shift and scale of the logits. Croce and Hein, ICML 2020, arXiv:2003.01690.
 
@@ -134,6 +143,7 @@ def dlr(outputs: Outputs, goal: Classify) -> PerSample:
 
 
 @register_loss("dlr_or_margin")
+@of_classes
 def dlr_or_margin(outputs: Outputs, goal: Classify) -> PerSample:
     """`dlr` where the model has classes enough for it (3, steered 4), else the margin."""
     return dlr(outputs, goal) if _enough_for_dlr(outputs, goal) else steered_margin(outputs, goal)
@@ -143,6 +153,7 @@ def _enough_for_dlr(outputs: Tensor, goal: Classify) -> bool:
     return outputs.shape[1] >= (3 if goal.aim is None else 4)
 
 
+@of_classes
 def _dlr_slope(outputs: Tensor, goal: Classify) -> Tensor:
     """Of the ratio rise / scale: (slope of rise - ratio * slope of scale) / scale."""
     if not _enough_for_dlr(outputs, goal):
@@ -160,8 +171,9 @@ def _dlr_slope(outputs: Tensor, goal: Classify) -> Tensor:
     return slope.scatter_add_(1, towards, one).scatter_add_(1, label, -one).div_(scale)
 
 
+@of_classes
 def _dlr_or_margin_slope(outputs: Tensor, goal: Classify) -> Tensor:
-    return _dlr_slope(outputs, goal) if _enough_for_dlr(outputs, goal) else _margin_slope(outputs, goal)
+    return _dlr_slope(outputs, goal) if _enough_for_dlr(outputs, goal) else goal.slope(outputs)
 
 
 SLOPES["dlr"], SLOPES["dlr_or_margin"] = _dlr_slope, _dlr_or_margin_slope

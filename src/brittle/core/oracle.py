@@ -104,6 +104,10 @@ class Oracle:
         spent = self.ledger.forwards + self.ledger.backwards
         return (spent if self.rows is None else spent[self.rows]) + passes <= (self.budget or math.inf)
 
+    def passes(self, differentiate: bool) -> int:
+        """What a question costs a sample: forwards plus backwards."""
+        return 2 if differentiate else 1
+
     def select(self, rows: Tensor) -> Oracle:
         """The same door for some of the rows; charges go to the same ledger."""
         return replace(self, rows=rows if self.rows is None else self.rows[rows])

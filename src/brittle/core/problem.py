@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
-from .goal import Classify
+from .goal import Classify, Goal, about_classes
 from .norms import Norm
 from .oracle import Access, BudgetSpent, Oracle
 from .record import Record
@@ -121,7 +121,7 @@ class Problem:
     """
 
     region: Region
-    goal: Classify
+    goal: Goal
     door: Oracle
     streams: Streams
     starts: Tensor | None = None
@@ -130,6 +130,11 @@ class Problem:
     @property
     def x(self) -> Tensor:  # (B, *S)
         return self.region.x
+
+    @property
+    def classes(self) -> Classify:
+        """The goal, for an attack that is about classes; InputError where the goal is another kind."""
+        return about_classes(self.goal, "this attack")
 
     def oracle(self, point: Tensor) -> Tensor:
         """The victim's outputs (B, C) at points (B, *P); charged.
@@ -141,7 +146,7 @@ class Problem:
         if record is None:
             return self.door(self.region.render(point))
         differentiate = point.requires_grad and torch.is_grad_enabled()
-        paid = self.door.affordable(2 if differentiate else 1) & ~record.of(self.door.rows)
+        paid = self.door.affordable(self.door.passes(differentiate)) & ~record.of(self.door.rows)
         if bool(paid.all()):
             outputs = self.door(self.region.render(point))
             record.see(self, point.detach(), outputs.detach())

@@ -6,12 +6,11 @@ from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
-import numpy as np
 from scipy.stats import binomtest
 
 from ..findings import Finding
 from .cube import Column, Cube
-from .shares import Bracketed, share
+from .shares import Bracketed, samples_needed, share
 from .words import counted, interval, radius, several, threat_name
 
 SIGNIFICANCE = 0.05
@@ -217,15 +216,8 @@ def _few(worst: Bracketed) -> Iterator[Finding]:
         "few",
         f"The worst case rests on {counted(worst.robust.n, 'sample')}: its interval is {interval(worst.robust)}.",
         f"That is {100 * width:.0f} points wide; differences smaller than this cannot be told from chance.",
-        f"Four times as many samples halve the interval; about {_enough(width, worst.robust.n):,} make it 10 points.",
+        f"{samples_needed(worst.robust.value, WIDEST):,} samples would make it {100 * WIDEST:.0f} points.",
     )
-
-
-def _enough(width: float, n: int) -> int:
-    """Samples that bring the interval to ten points, rounded up to two digits."""
-    exact = n * (width / WIDEST) ** 2
-    step = 10 ** max(0, int(np.log10(exact)) - 1)
-    return int(np.ceil(exact / step) * step)
 
 
 def _gradient_attacks(cube: Cube) -> list[str]:

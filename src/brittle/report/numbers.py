@@ -163,16 +163,19 @@ class Summary:
         return tuple(attack for attack in self.attacks if attack.role == "noise")
 
 
-def summarise(rows: pa.Table, plan: Mapping[str, Any]) -> Summary:
-    """The numbers of a run from its rows (see `runs/rows.py`) and its plan; rows that it does not name are ignored."""
-    eps = float(plan["eps"])
-    grid = tuple(sorted({*map(float, plan.get("grid", [])), eps}))
-    cube = cube_of(rows, grid, _planned(plan))
+def summarise(rows: pa.Table, plan: Mapping[str, Any], findings: Sequence[Finding] = ()) -> Summary:
+    """The numbers of a run from its rows (see `runs/rows.py`) and its plan; rows that it does not name are ignored.
+
+    findings: on the model itself, which join the doubts that the rows give rise to.
+    """
+    eps, cube = float(plan["eps"]), laid_out(rows, plan)
+    grid = cube.grid
     worst = tuple(Worst(radius, _worst(cube, radius), _proved(cube, radius)) for radius in grid)
     attacks = tuple(_attack(cube, name, eps) for name in cube.names if name not in cube.chain)
     chain = tuple(_stage(cube, name) for name in cube.chain)
     samples = _samples(plan) or len(cube.ids)
-    expected = samples * (1 + len(cube.names) * len(grid))
+    proofs = sum(role == "proof" for role in cube.roles.values())  # at the radius in question alone
+    expected = samples * (1 + (len(cube.names) - proofs) * len(grid) + proofs)
     headline = worst[grid.index(eps)].accuracy
     return Summary(
         victim=str(plan["victim"]),
@@ -189,8 +192,14 @@ def summarise(rows: pa.Table, plan: Mapping[str, Any]) -> Summary:
         worst=worst,
         rows=cube.rows,
         expected=expected,
-        doubts=doubts_of(cube, eps, plan, headline, expected),
+        doubts=(*findings, *doubts_of(cube, eps, plan, headline, expected)),
     )
+
+
+def laid_out(rows: pa.Table, plan: Mapping[str, Any]) -> Cube:
+    """The rows of a run by sample, for the attacks and radii that its plan names."""
+    grid = tuple(sorted({*map(float, plan.get("grid", [])), float(plan["eps"])}))
+    return cube_of(rows, grid, _planned(plan))
 
 
 def same_radius(a: float, b: float) -> bool:
@@ -261,7 +270,7 @@ def _stage(cube: Cube, name: str) -> StageSummary:
 
 def _proved(cube: Cube, eps: float) -> Share | None:
     """Over the samples of the worst case; None where no proof was tried."""
-    if "proof" not in cube.roles.values():
+    if not any(cube.roles[name] == "proof" and radius >= eps for name, radius in cube.columns):
         return None
     return share(int((cube.proved_at(eps) & cube.correct & cube.whole).sum()), int(cube.whole.sum()))
 

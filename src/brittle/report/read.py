@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from ..findings import Finding
 from ..runs.cells import cells
 from ..runs.plan import Plan
 from ..runs.rows import SCHEMA
@@ -30,6 +31,8 @@ class Run:
     plan: Mapping[str, Any]
     rows: pa.Table  # in the columns of runs/rows.py, one row for each cell and id
     invocations: tuple[Mapping[str, Any], ...]
+    findings: tuple[Finding, ...]  # on the model itself
+    checks: tuple[str, ...]  # that were put to it
     unreadable: tuple[str, ...]  # names of damaged units, whose rows count as missing
 
 
@@ -44,7 +47,8 @@ def read_run(folder: Path | str) -> Run:
         except (pa.ArrowException, OSError, KeyError):
             unreadable.append(path.name)
     rows = planned_rows(pa.concat_tables(tables), plan)
-    return Run(folder, asdict(plan), rows, _invocations(folder), tuple(unreadable))
+    findings, checks = _diagnosis(folder)
+    return Run(folder, asdict(plan), rows, _invocations(folder), findings, checks, tuple(unreadable))
 
 
 def read_kept(run: Run) -> dict[str, dict[int, Array]]:
@@ -72,6 +76,18 @@ def planned_rows(table: pa.Table, plan: Plan) -> pa.Table:
         place = table.schema.get_field_index(column)
         table = table.set_column(place, SCHEMA.field(column), pa.array(names[code], pa.string()))
     return table
+
+
+def _diagnosis(folder: Path) -> tuple[tuple[Finding, ...], tuple[str, ...]]:
+    """Findings and names of checks in diagnosis.json; none where there is no such file, or a damaged one."""
+    path = folder / "diagnosis.json"
+    if not path.is_file():
+        return (), ()
+    try:
+        noted = json.loads(path.read_text(encoding="utf-8"))
+        return tuple(Finding(**finding) for finding in noted["findings"]), tuple(noted["checks"])
+    except (ValueError, KeyError, TypeError):
+        return (), ()
 
 
 def _invocations(folder: Path) -> tuple[Mapping[str, Any], ...]:

@@ -47,7 +47,10 @@ class Cell:
 
 
 def cells(plan: Plan) -> list[Cell]:
-    """Every cell of an expanded and resolved plan: clean, noise, the attacks in their order, eps ascending; then the chain of each eps."""
+    """Every cell of an expanded and resolved plan: clean, noise, the attacks in their order, eps ascending; then the chain of each eps.
+
+    Proofs are looked for at the question's eps alone: they are dear, and what is proved in a ball is proved in the smaller ones.
+    """
     lacking = [name for name in _NEEDED if name not in plan.resolved]
     if lacking or isinstance(plan.threat, str) or any(isinstance(entry.value, str) for entry in plan.attacks):
         raise InputError(
@@ -75,6 +78,8 @@ def cells(plan: Plan) -> list[Cell]:
     for eps in plan.grid:
         after = clean.key
         for entry in chain:
+            if entry.role == "proof" and eps != plan.eps:
+                continue
             found.append(of(entry, eps, after))
             after = found[-1].key
     return found

@@ -14,8 +14,8 @@ def conflicts(old: Plan, new: Plan) -> list[str]:
     """Why rows of `old` and `new` cannot live in one folder, in words; [] when they can.
 
     They can when `new` has every attack, every eps and every sample of `old`, and all else that determines a row is
-    equal: then no row in the folder is stale and none is unasked for, and only what is missing runs. A chain of stages may grow at its
-    end. Free to change are
+    equal: then no row in the folder is stale and none is unasked for, and only what is missing runs. A chain of stages may grow, or
+    end sooner. Free to change are
     the size of batches and shards, how many examples are kept (from then on), the names and roles of attacks, which eps
     of the grid the question is about, and the version (the digest of the source decides).
     """
@@ -28,7 +28,7 @@ def conflicts(old: Plan, new: Plan) -> list[str]:
     found += _differences("threat", _without(a["threat"], "eps"), _without(b["threat"], "eps"))
     found += _differences("resolved", _without(a["resolved"], "version"), _without(b["resolved"], "version"))
     chain, longer = ([entry for entry in plan["attacks"] if entry["role"] in CHAINED] for plan in (a, b))
-    if [_stage(entry) for entry in chain] != [_stage(entry) for entry in longer[: len(chain)]]:
+    if any(_stage(old) != _stage(new) for old, new in zip(chain, longer, strict=False)):
         found.append("the chain of stages does not begin as it did")
     free = [entry for entry in b["attacks"] if entry["role"] not in CHAINED]
     kept = {content_hash(entry["value"]) for entry in free}

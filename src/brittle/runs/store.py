@@ -2,6 +2,7 @@
 
     plan.json                     the plan and what it resolved to
     invocations.jsonl             one line a start
+    diagnosis.json                what was found on the model itself, where it was looked at
     units/<id>.parquet            the rows of one unit
     units/<id>.safetensors        its kept examples, written before the rows
 
@@ -179,6 +180,10 @@ class Store:
         path = self.folder / "invocations.jsonl"
         earlier = path.read_bytes() if path.is_file() else b""
         self._write(path, earlier + json.dumps(line).encode() + b"\n")
+
+    def diagnose(self, diagnosis: Mapping[str, Any]) -> None:
+        """Keep what was found on the model itself, in diagnosis.json; what was there before gives way."""
+        self._write(self.folder / "diagnosis.json", json.dumps(diagnosis, indent=2).encode() + b"\n")
 
     def _adopt(self, plan: Plan) -> None:
         path = self.folder / "plan.json"

@@ -46,19 +46,20 @@ class EachTarget:
         return self.attack.minimises
 
     def __call__(self, problem: Problem) -> Tensor:  # (B, *P)
-        if problem.goal.targeted:
+        goal = problem.classes
+        if goal.targeted:
             return self.attack(problem)
         best, origin = Incumbent.at(problem.region.origin), problem.region.origin
         outputs = problem.oracle(origin)
-        won = problem.goal.margin(outputs) > 0
-        others = without(outputs, problem.goal.labels).nan_to_num(nan=-torch.inf)
+        won = goal.margin(outputs) > 0
+        others = without(outputs, goal.labels).nan_to_num(nan=-torch.inf)
         classes = others.topk(min(self.targets, outputs.shape[1] - 1), dim=1).indices  # (B, targets)
         rows = (~won).nonzero().squeeze(1)
         for run in range(classes.shape[1]):
             if not len(rows):
                 break
             left = problem.select(rows).forked(run)
-            steered = replace(left, goal=replace(left.goal, towards=classes[rows, run]))
+            steered = replace(left, goal=replace(left.classes, towards=classes[rows, run]))
             offer_answer(best, left, self.attack(steered), rows, self.minimises)
             if not self.minimises:
                 rows = rows[best.score[rows] <= 0]

@@ -8,6 +8,7 @@ from .adam_pgd import AdamPGD
 from .constraint_relaxation import ConstraintRelaxation
 from .input_optimisation import InputOptimisation
 from .jitter import Jitter
+from .lbfgsb import LBFGSB
 from .pgd0 import PGD0
 from .slide import SLIDE
 from .tpgd import TPGD
@@ -66,6 +67,7 @@ ATTACKS: dict[str, Entry] = {
     "mifgsm": Entry(recipes.mifgsm, "Dong 2018, arXiv:1710.06081", "steps x (F + B)"),
     "nifgsm": Entry(recipes.nifgsm, "Lin 2020, arXiv:1908.06281", "steps x (F + B)"),
     "input_optimisation": Entry(InputOptimisation, "Simonyan 2014, arXiv:1312.6034", "steps x (F + B)"),
+    "lbfgsb": Entry(LBFGSB, "Sabour 2016, arXiv:1511.05122", "at most (steps + 1) x (F + B)", "linf box"),
     "stadv": Entry(recipes.stadv, "Xiao 2018, arXiv:1801.02612", "at most steps x (F + B)", "flow"),
     "uniform_noise": Entry(recipes.uniform_noise, "baseline", "at most draws x F", role="noise"),
     "gaussian_noise": Entry(recipes.gaussian_noise, "baseline", "at most draws x F", role="noise"),

@@ -58,8 +58,8 @@ class ConstraintRelaxation:
                 if not len(rows):
                     continue
                 part = problem.select(rows).forked(1 + run * tried + place)
-                if part.goal.targets is None:
-                    part = replace(part, goal=replace(part.goal, towards=classes[rows, place]))
+                if part.classes.targets is None:
+                    part = replace(part, goal=replace(part.classes, towards=classes[rows, place]))
                 hopeful[rows, place] = self._cycles(part, rows, best)
         return best.point
 
@@ -80,13 +80,14 @@ class ConstraintRelaxation:
                 break
             point = part.region.step_(point, grad, part.region.radius * (0.5 if 2 * step < steps else 0.25))
         ended[rows] = point
-        if problem.goal.targets is not None:
-            best.offer(ended, problem.goal.margin(problem.oracle(ended)))
-            return problem.goal.targets[:, None]
+        goal = problem.classes
+        if goal.targets is not None:
+            best.offer(ended, goal.margin(problem.oracle(ended)))
+            return goal.targets[:, None]
         outputs = problem.oracle(ended)
-        best.offer(ended, problem.goal.margin(outputs))
+        best.offer(ended, goal.margin(outputs))
         count = min(self.targets, outputs.shape[1] - 1)
-        return without(outputs, problem.goal.labels).topk(count, dim=1).indices
+        return without(outputs, goal.labels).topk(count, dim=1).indices
 
     def _cycles(self, problem: Problem, rows: Tensor, best: Incumbent) -> Tensor:
         """All cycles towards one class, for the given rows of the batch; which of them came close (B',) bool."""

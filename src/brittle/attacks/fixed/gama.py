@@ -51,7 +51,7 @@ class GAMA:
                 break
             outputs = walk.ask()
             weight = self.relaxation * max(0.0, 1 - 4 * step / self.steps)
-            grad = walk.gradient(_slope(outputs, walk.problem.goal, clean, weight))
+            grad = walk.gradient(_slope(outputs, walk.problem.classes, clean, weight))
             grad, clean = kept(walk.leave(), grad, clean)
             walk.step_(grad, 2.0 * 0.1 ** ((step >= 0.6 * self.steps) + (step >= 0.85 * self.steps)))
         return walk.finish()

@@ -48,7 +48,7 @@ class Jitter:
         region, streams = problem.region, problem.streams
         walk = Ascent(problem, region.random(streams) if problem.starts is None else region.project(problem.starts))
         for _ in range(self.steps):
-            outputs, goal = walk.ask(), walk.problem.goal
+            outputs, goal = walk.ask(), walk.problem.classes
             classes = outputs.shape[1]
             noise = walk.problem.streams.normal((classes,)).to(outputs.dtype).mul_(self.noise if classes > 2 else 0)
             slope = lively(rescaled_slope(outputs, goal, self.scale, noise), outputs, goal)

@@ -52,7 +52,7 @@ class TPGD:
             likely = outputs.softmax(1)
             slope = balanced(likely - clean, likely)
             slope.mul_(torch.where(walk.margin >= before, 1, -1)[:, None])
-            grad = walk.gradient(lively(slope, outputs, walk.problem.goal))
+            grad = walk.gradient(lively(slope, outputs, walk.problem.classes))
             grad, clean, before = kept(walk.leave(), grad, clean, before)
             walk.step_(grad, 2.25 / self.steps, self.step_size)
         return walk.finish()

@@ -72,7 +72,7 @@ class ALMA:
             with torch.enable_grad():
                 outputs = problem.oracle(asked)
             seen = outputs.detach()
-            lost, slope = _ratio(seen, problem.goal, hunt.scale)
+            lost, slope = _ratio(seen, problem.classes, hunt.scale)
             won = hunt.keep(point, size, problem.goal.margin(seen))
             if taken and (taken + 1) % CHECK == 0:
                 stuck = (since > self.steps) & ~(lost < IMPROVED * before)

@@ -74,7 +74,8 @@ class JSMA:
     def _moved(self, problem: Problem, ball: NormBall, asked: Tensor, outputs: Tensor) -> Tensor:
         """The point after a step."""
         seen, point = outputs.detach(), asked.detach()
-        aim = problem.goal.aim if problem.goal.aim is not None else without(seen, problem.goal.labels).argmax(1)
+        goal = problem.classes
+        aim = goal.aim if goal.aim is not None else without(seen, goal.labels).argmax(1)
         target = torch.zeros_like(seen).scatter_(1, aim[:, None], 1)
         rises = (
             torch.autograd.grad(outputs, asked, slope, retain_graph=slope is target)[0]

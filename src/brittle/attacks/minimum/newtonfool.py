@@ -56,13 +56,13 @@ class NewtonFool:
             asked = walk.point.detach().requires_grad_()
             with torch.enable_grad():
                 outputs = walk.problem.oracle(asked)
-            seen, goal = outputs.detach(), walk.problem.goal
+            seen, goal = outputs.detach(), walk.problem.classes
             (grad,) = torch.autograd.grad(outputs, asked, _slope(seen, goal))
             stay = walk.leave(walk.point, goal.margin(seen))
             most, region, seen = most[stay], walk.region, seen[stay]
             grad = finite(grad[stay], region.free)
             length = norm.size(grad).clamp_min_(torch.finfo(grad.dtype).tiny)
-            step = torch.minimum(most, _newton(seen, walk.problem.goal) / length)
+            step = torch.minimum(most, _newton(seen, walk.problem.classes) / length)
             walk.point = walk.point.addcmul(grad, wide(step / length, grad))
             torch.clamp(walk.point, region.lower, region.upper, out=walk.point)
         if len(walk):

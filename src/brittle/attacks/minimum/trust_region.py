@@ -89,7 +89,7 @@ class TrustRegion:
 
 def _towards(problem: Problem, seen: Tensor, value: Tensor) -> Problem:
     """The problem whose losses steer to the class that has this value, where the goal names none."""
-    goal = problem.goal
+    goal = problem.classes
     if goal.aim is not None or goal.confidence is not None:
         return problem
     others = without(seen, goal.labels) - pick(seen, goal.labels)[:, None]

@@ -50,7 +50,7 @@ class Climb:
 
     def ask(self, point: Tensor) -> tuple[Tensor, Tensor]:
         """Height and goal margin (B',) at points (B', *P), both minus infinity where the victim answers NaN; 1 forward."""
-        outputs, goal = self.problem.oracle(point), self.problem.goal
+        outputs, goal = self.problem.oracle(point), self.problem.classes
         margin = goal.margin(outputs).nan_to_num_(nan=-math.inf)
         if self.loss == "margin" and goal.towards is None:
             return margin, margin

@@ -31,7 +31,7 @@ def nearest_plane(
         outputs = problem.oracle(asked)
     seen = outputs.detach()
     value = normal = distance = None
-    boundaries = list(_boundaries(seen, problem.goal, classes))
+    boundaries = list(_boundaries(seen, problem.classes, classes))
     for place, (here, slope) in enumerate(boundaries, start=1):
         (grad,) = torch.autograd.grad(outputs, asked, slope, retain_graph=place < len(boundaries))
         grad = torch.nan_to_num(grad, nan=0.0)

@@ -21,7 +21,7 @@ def asked_together(problem: Problem, points: Tensor, loss: str, best: Incumbent,
     """
     count, many = points.shape[:2]
     each = torch.arange(count, device=points.device)
-    goal = problem.goal.select(each.repeat_interleave(many))
+    goal = problem.classes.select(each.repeat_interleave(many))
     outputs = outputs_together(problem, points).flatten(0, 1)
     margin = height = goal.margin(outputs).nan_to_num_(nan=-math.inf).view(count, many)
     if loss != "margin" or goal.towards is not None:

@@ -35,7 +35,8 @@ class Square:
     section 4 (algorithm 3 with steeper bumps, projected exactly). Begins with vertical stripes, in L2 and L1 with 5 x 5 bumps.
 
     Deviations: the best of `draws` beginnings, not one; in L2 the radius is met after clipping to the box, not before; the schedule of the
-    halvings spans the queries, as in AutoAttack, but no fewer than 1000, or the squares would be small too soon; each sample has squares
+    halvings spans the queries, as in the authors' later code, but no fewer than 1000, or the squares would be small too soon, unless `span`
+    says otherwise (AutoAttack: 10,000); each sample has squares
     of its own; windows of images that are not square have the share of the pixels that a square would have. As in the authors' first
     code, a square that would change nothing gets other signs instead.
 
@@ -45,6 +46,7 @@ class Square:
     queries: int = 5000
     share: float = 0.4  # of the pixels, in the first squares (paper: p)
     draws: int = 4
+    span: int | None = None  # queries that the halvings span; None: as many as there are, and at least 1000
     loss: str = "margin"
 
     access: ClassVar[Access] = Access.SCORES
@@ -52,7 +54,7 @@ class Square:
     paper: ClassVar[str] = "Andriushchenko et al. 2020, arXiv:1912.00049"
 
     def __post_init__(self) -> None:
-        at_least(self, queries=1, draws=1)
+        at_least(self, queries=1, draws=1, span=1)
         between(self, 0, 1, "share", ends="(]")
         find_loss(self.loss)
 
@@ -79,7 +81,8 @@ class Square:
 
     def _share(self, taken: int) -> float:
         """Of the pixels, after so many squares."""
-        return self.share * 0.5 ** sum(taken * 10_000 // max(self.queries, SPAN) > halving for halving in HALVINGS)
+        span = max(self.queries, SPAN) if self.span is None else self.span
+        return self.share * 0.5 ** sum(taken * 10_000 // span > halving for halving in HALVINGS)
 
 
 def _stripes(ball: NormBall, shape: Shape, streams: Streams) -> Tensor:

@@ -146,7 +146,7 @@ def _slopes(problem: Problem, flat: Tensor, chosen: Tensor) -> Tensor:
         points.scatter_(2, part.repeat_interleave(2, dim=1)[..., None], ends.flatten(1)[..., None])
         outputs = outputs_together(problem, points.view(len(flat), -1, *ball.x.shape[1:])).flatten(0, 1)
         owner = torch.arange(len(flat), device=flat.device).repeat_interleave(points.shape[1])
-        goal = problem.goal.select(owner)
+        goal = problem.classes.select(owner)
         loss = goal.margin(outputs) if goal.towards is None else find_loss("margin")(outputs, goal)
         rise = loss.view(ends.shape).diff(dim=2).neg_().squeeze(2)
         slopes.append((rise / (ends[..., 0] - ends[..., 1])).nan_to_num_(0.0, 0.0, 0.0).to(flat.dtype))

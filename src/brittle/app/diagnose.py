@@ -1,0 +1,81 @@
+"""`brittle.diagnose`: reasons not to believe what attacks say of a model."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import replace
+
+from torch import Tensor, nn
+
+from ..core.problem import Threat
+from ..core.victim import Victim, as_victim
+from ..data.samples import as_data
+from ..diagnose.diagnosis import MOST, Diagnosis, diagnose_victim
+from ..errors import InputError
+from ..threats import parse_threat
+from ..victims.open import open_victim
+
+CROWD = 2000  # further samples, for what a few cannot show
+
+
+def diagnose(
+    model: str | Victim | nn.Module | Callable[[Tensor], Tensor],
+    data: object,
+    threat: str | Threat,
+    *,
+    samples: int = 32,
+    dear: bool = False,
+    seed: int = 0,
+    bounds: tuple[float, float] | None = None,
+    device: str | None = None,
+    trust: bool = False,
+) -> Diagnosis:
+    """Find out whether attacks by gradient can be believed on `model` under `threat`, and if not, why and what to do.
+
+    model: a module (in training mode too), callable, Victim or VICTIM string. data: a pair (x, labels), Dataset, DataLoader or DATA string;
+    its first `samples`, at most 64, are looked at, and more of it where a few cannot show something. dear: checks too that cost
+    minutes. bounds: the model's input range (default: the data's).
+    """
+    if not 1 <= samples <= MOST:
+        raise InputError(f"samples={samples} is out of range; a diagnosis looks at 1 to {MOST}")
+    threat = parse_threat(threat) if isinstance(threat, str) else threat
+    given = as_data(data, _widened(data, bounds or (0.0, 1.0)))
+    victim = open_as_it_is(
+        model, bounds or ((0.0, 1.0) if isinstance(data, tuple | list) else given.bounds), device, trust
+    )
+    count, few = len(given), min(samples, len(given))
+    x, labels = given.batch(range(few))
+    threat.around(x[:1], victim.lower, victim.upper)
+    others = given.batch(range(few, min(few + CROWD, count)))
+    return diagnose_victim(victim, x, labels, threat, others=others, dear=dear, seed=seed)
+
+
+def open_as_it_is(
+    model: str | Victim | nn.Module | Callable[[Tensor], Tensor],
+    bounds: tuple[float, float],
+    device: str | None = None,
+    trust: bool = False,
+) -> Victim:
+    """The victim, also where the module is in training mode, which is then kept in a copy of it."""
+    if isinstance(model, str):
+        return open_victim(model, device=device, trust=trust, bounds=bounds)
+    if not isinstance(model, nn.Module) or not any(module.training for module in model.modules()):
+        return as_victim(model, bounds, device)
+    victim = as_victim(copy.deepcopy(model).eval(), bounds, device)
+    module = copy.deepcopy(model).to(victim.device)
+    return replace(victim, forward=module, module=module)
+
+
+def _widened(data: object, bounds: tuple[float, float]) -> tuple[float, float]:
+    """The bounds, or what the values of a pair (x, labels) span where that is more: a finding, here, and no reason to refuse."""
+    if not (
+        isinstance(data, tuple | list)
+        and len(data) == 2
+        and isinstance(data[0], Tensor)
+        and data[0].is_floating_point()
+    ):
+        return bounds
+    if not len(data[0]) or not bool(data[0].isfinite().all()):
+        return bounds
+    return min(bounds[0], float(data[0].min())), max(bounds[1], float(data[0].max()))

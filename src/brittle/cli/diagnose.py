@@ -1,0 +1,38 @@
+"""`brittle diagnose`: whether attacks by gradient can be believed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from . import options
+from .screen import console
+
+
+def diagnose(
+    victim: options.VICTIM,
+    data: options.DATA,
+    threat: options.THREAT,
+    samples: Annotated[int, typer.Option(help="the first so many, at most 64")] = 32,
+    dear: Annotated[bool, typer.Option("--dear", help="the checks too that cost minutes")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="everything, for programs")] = False,
+    seed: options.SEED = 0,
+    device: options.DEVICE = None,
+    trust: options.TRUST = False,
+) -> None:
+    """Find out whether attacks by gradient can be believed on a model, and if not, why and what to do.
+
+    Ends with 1 where something was found.
+    """
+    from ..app.diagnose import diagnose as work
+
+    found = work(victim, data, threat, samples=samples, dear=dear, seed=seed, device=device, trust=trust)
+    if as_json:
+        print(json.dumps(asdict(found), indent=2))
+    else:
+        found.show(console)
+    if found.findings:
+        raise typer.Exit(1)

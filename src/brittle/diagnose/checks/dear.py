@@ -1,0 +1,131 @@
+"""Checks that cost minutes: transfer from a surrogate, the indicators of attack failure, the binarization test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import cast
+
+import torch
+
+from ...core.goal import Classify
+from ...core.losses import find_loss
+from ...core.problem import NormBall
+from ...core.streams import Streams
+from ...core.trial import attempt
+from ...findings import Finding
+from ...report.words import counted
+from ...threats import Box
+from ..binary import binarization
+from ..probe import STEPS, Probe, plain_attack
+from ..surrogate import imitate
+from .gradients import dead
+
+ENOUGH = 200  # samples to train a surrogate on
+FOUND = 2  # samples that the surrogate's examples fool and gradients miss
+PASS, POSED = 0.95, 8  # of the binarization test, and the fewest tasks that say anything
+WINDOW, MOVED = 10, 0.05  # last steps, and the share of the loss's whole rise that is too much for them
+LIMITS = {
+    "unavailable gradients": 0.25,
+    "silent success": 0.1,
+    "incomplete optimisation": 0.5,
+    "unconstrained failure": 0.1,
+}
+
+
+def transfer(probe: Probe) -> Iterator[Finding]:
+    """Examples of a plain network that imitates the model fool what PGD on the model itself does not."""
+    x = probe.crowd[0]
+    if not probe.comparable or not len(probe.left) or len(x) - len(probe.x) < ENOUGH:
+        return
+    x = x[len(probe.x) :]
+    ids = torch.arange(len(probe.x), len(probe.x) + len(x), device=x.device)
+    around = probe.threat.around(x, probe.victim.lower, probe.victim.upper)
+    answers = torch.cat([probe.ask(part).argmax(1) for part in torch.split(x, 256)])
+    surrogate = imitate(probe.victim, x, answers, probe.outputs.shape[1], around, Streams.seeded(probe.seed, ids))
+    rows = probe.rows[probe.left.to(probe.rows.device)]
+    goal = Classify(probe.labels.to(x.device)[rows])
+    found = torch.zeros(len(rows), dtype=torch.bool, device=x.device)
+    for loss in ("cross_entropy", "margin"):
+        attack = plain_attack(STEPS, stop=False, loss=loss, start="clean", keep="last")
+        trial = attempt(
+            attack, surrogate, probe.threat, probe.inputs[rows], goal, probe.ids.to(x.device)[rows], probe.seed
+        )
+        found |= (goal.margin(probe.ask(trial.x_adv)) > 0) & trial.verdict.feasible
+    if int(found.sum()) >= FOUND:
+        yield Finding(
+            "transfer",
+            f"Of {counted(len(found), 'sample')} that PGD with {STEPS} steps on the model did not fool, "
+            f"{int(found.sum())} fall to examples made on a "
+            f"small network that imitates it ({counted(len(x), 'answer')} seen).",
+            "The model's own gradients should lead further than those of an imitation. Where they do not, they are "
+            "masked, and the robust "
+            "accuracy is too high.",
+            "Attack with examples of surrogates too (as starts), and with attacks that need no gradient; look at "
+            "the other findings.",
+        )
+
+
+def indicators(probe: Probe) -> Iterator[Finding]:
+    """Signs in a run of PGD itself that it failed: Pintor et al., NeurIPS 2022, arXiv:2106.09947.
+
+    Of the six, those that can be told from one run of the attack on the model itself; the instability of predictions is measured by
+    noisy-surface and random, failure to transfer is about attacks made on another model.
+    """
+    if not probe.comparable:
+        return
+    shares = indicator_shares(probe)
+    seen = [f"{name} ({share:.0%} of the samples)" for name, share in shares.items() if share >= LIMITS[name]]
+    if seen:
+        yield Finding(
+            "attack-failure",
+            f"PGD with {STEPS} steps on {counted(len(probe.rows), 'sample')} shows indicators of attack failure: "
+            f"{', '.join(seen)}.",
+            "The attack stopped for reasons of its own, not because there was nothing to find.",
+            "Unavailable gradients: straight-through, rescale or another loss. Silent success: keep the best point. "
+            "Incomplete optimisation: more "
+            "steps or larger ones. Unconstrained failure: the attack does not fit the model; use attacks that need "
+            "no gradient.",
+        )
+
+
+def indicator_shares(probe: Probe) -> dict[str, float]:
+    """Shares of the correct samples on which each indicator is raised.
+
+    unavailable gradients: the gradient of the attack's loss is exactly zero. silent success: a point on the way won, the returned one does
+    not. incomplete optimisation: of what the loss rises in all, the last ten steps bring over 5 %, and the sample is not fooled.
+    unconstrained failure: not fooled with no limit but the input range.
+    """
+    plain, path = probe.plain, probe.plain.path
+    found = {"unavailable gradients": _share(dead(probe.gradient(probe.points, "cross_entropy")))}
+    if path.numel():
+        margins = torch.stack([probe.goal.margin(outputs) for outputs in path]).cpu()
+        found["silent success"] = _share((margins > 0).any(0) & ~plain.success)
+        loss = find_loss("cross_entropy")
+        risen = torch.stack([loss(outputs, probe.goal) for outputs in path]).cummax(0).values.cpu()
+        late = (risen[-1] - risen[-1 - WINDOW]) / (risen[-1] - risen[0]).clamp_min(1e-12)
+        found["incomplete optimisation"] = _share((late > MOVED) & ~plain.success)
+    free, _ = probe.fooled(plain_attack(STEPS), threat=Box())
+    found["unconstrained failure"] = _share(~free)
+    return found
+
+
+def binary(probe: Probe) -> Iterator[Finding]:
+    """The attack does not solve a task in which every sample has an adversarial example by construction."""
+    if (
+        not probe.comparable or probe.threat.name == "l1"
+    ):  # in L1 the plain attack lets samples go, which the test cannot
+        return
+    found, posed = binarization(probe, cast(NormBall, probe.region))
+    if posed >= POSED and found < PASS * posed:
+        yield Finding(
+            "binarization",
+            f"In the binarization test PGD with {STEPS} steps finds {found} of {counted(posed, 'example')} that are "
+            "there by construction.",
+            f"An attack must find at least {PASS:.0%} of them (Zimmermann et al. 2022); what this one does not find "
+            "on the model itself says little.",
+            "Use a stronger attack, or one that fits the model (see the other findings), until the test is passed.",
+        )
+
+
+def _share(flags: torch.Tensor) -> float:
+    return float(flags.double().mean()) if len(flags) else 0.0

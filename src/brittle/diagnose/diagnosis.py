@@ -1,0 +1,139 @@
+"""The checks put to one model: what was found, and what it cost."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import torch
+from rich.console import Console
+from rich.markup import escape
+from torch import Tensor
+
+from ..core.checks import check_labels, check_outputs
+from ..core.problem import Threat
+from ..core.victim import Victim
+from ..findings import Finding
+from ..report.words import counted
+from .checks import CHECKS, Check
+from .probe import Probe
+
+MOST = 64  # samples of a probe
+
+
+@dataclass(frozen=True, repr=False)
+class Diagnosis:
+    """Findings, in the order of the checks, each at most once; what was charged a sample; how many samples and which checks were run."""
+
+    findings: tuple[Finding, ...]
+    forwards: float
+    backwards: float
+    samples: int
+    checks: tuple[str, ...]
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Of the findings."""
+        return tuple(finding.kind for finding in self.findings)
+
+    def __repr__(self) -> str:
+        found = ", ".join(self.kinds) or "nothing found"
+        return f"Diagnosis({found}; {counted(len(self.checks), 'check')} on {counted(self.samples, 'sample')})"
+
+    def show(self, console: Console | None = None) -> None:
+        """Print every finding: what was measured, why it matters, what to do."""
+        console = console or Console()
+        for finding in self.findings:
+            console.print(
+                f"[bold yellow]{escape(finding.kind)}[/bold yellow]  {escape(finding.measured)}", highlight=False
+            )
+            console.print(f"  {escape(finding.why)}", style="dim", highlight=False)
+            console.print(f"  [bold]What to do:[/bold] {escape(finding.mend)}\n", highlight=False)
+        if not self.findings:
+            console.print(
+                "[green]nothing found[/green] that would make attacks by gradient look weaker than they are",
+                highlight=False,
+            )
+        console.print(
+            f"{counted(len(self.checks), 'check')} on {counted(self.samples, 'sample')}: {self.forwards:,.0f} forwards and "
+            f"{self.backwards:,.0f} backwards a sample",
+            style="dim",
+            highlight=False,
+        )
+
+
+def diagnose_victim(
+    victim: Victim,
+    x: Tensor,
+    labels: Tensor,
+    threat: Threat,
+    *,
+    ids: Tensor | None = None,
+    others: tuple[Tensor, Tensor] | None = None,
+    dear: bool = False,
+    seed: int = 0,
+) -> Diagnosis:
+    """Put the checks to a victim on x (B, *S) with labels (B,) under the threat; the victim comes back as it was.
+
+    ids: (B,) the samples' names, on which their random numbers rest. others: further samples (x, labels) of the same data. dear: the dear
+    checks too. A victim in training mode is looked at in evaluation mode, on a copy.
+    """
+    ids = torch.arange(len(x)) if ids is None else ids
+    training = (
+        tuple(name or "the model" for name, m in victim.module.named_modules() if m.training) if victim.module else ()
+    )
+    as_given, victim = (_copy(victim), _copy(victim, evaluate=True)) if training else (None, victim)
+    probe = Probe(victim, x, labels, threat, ids, seed, others, training, as_given)
+    chosen = {kind: check for kind, check in CHECKS.items() if dear or not check.dear}
+    with probe.victim.undisturbed(seed):
+        classes = check_outputs(
+            probe.outputs.nan_to_num() if isinstance(probe.outputs, Tensor) else probe.outputs, len(x)
+        ).shape[1]
+        for given in (labels, *(others or ())[1:]):
+            check_labels(given, len(given), classes)
+        found = list(_broken(probe))
+        if "non-finite" not in [finding.kind for finding in found]:
+            found += [finding for kind, check in chosen.items() for finding in _look(kind, check, probe)]
+    count = max(len(x), 1)
+    return Diagnosis(tuple(found), probe.spent.forwards / count, probe.spent.backwards / count, len(x), tuple(chosen))
+
+
+def _look(kind: str, check: Check, probe: Probe) -> list[Finding]:
+    try:
+        return list(check.look(probe))
+    except Exception as error:  # of the model's own, whatever it is: the other checks go on
+        return [
+            Finding(
+                "unmeasured",
+                f"The check {kind} ended in {type(error).__name__}: {error}",
+                "What it would have found is not known; attacks by gradient may end in the same error.",
+                "Mend the cause, and diagnose again.",
+            )
+        ]
+
+
+def _broken(probe: Probe) -> Iterator[Finding]:
+    """Outputs with which nothing can be measured."""
+    bad = ~probe.outputs.isfinite().all(1)
+    if bool(bad.any()):
+        yield Finding(
+            "non-finite",
+            f"The outputs for {int(bad.sum())} of {counted(len(bad), 'sample')} are NaN or infinite.",
+            "No verdict is possible there, and no other check was made.",
+            "Look for a division by zero, a log of zero or an overflow in the model.",
+        )
+    elif not len(probe.rows):
+        yield Finding(
+            "chance",
+            f"The model gets none of {counted(len(bad), 'untouched sample')} right.",
+            "There is nothing to attack, so nothing about its gradients was measured.",
+            "Check the input range, the preprocessing inside the model and the order of the labels, or give other samples.",
+        )
+
+
+def _copy(victim: Victim, evaluate: bool = False) -> Victim:
+    """The victim with a module of its own, in evaluation mode if asked: what training mode does to its statistics, it does to the copy."""
+    module = copy.deepcopy(victim.module)
+    assert module is not None
+    return replace(victim, forward=module.eval() if evaluate else module, module=module)
