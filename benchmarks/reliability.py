@@ -8,9 +8,9 @@ Needs BRITTLE_DATA with weights/ beside data/. auto-attack (fra31) is read from 
 BRITTLE_CHECKOUTS names: a copy of its repository. It runs as published: version standard, seed 0.
 
 A case is a network, a norm and a radius; its samples are the first of the test set that the network classifies correctly. Every cell
-(case, evaluator, samples, seed) leaves one JSON file, and a cell that has its file is not run again; stages that were changed are another
-evaluator. The table is over all files of the folder. A wrapper around the network counts rows forwards and backwards, the same for
-both. Both get all samples that are left in one batch. Seconds are of the wall, processor seconds of the process.
+(case, evaluator, samples, seed) leaves one JSON file, and a cell that has its file is not run again; after a change of the stages give
+another --version. The table is over all files of the folder. A wrapper around the network counts rows forwards and backwards, the same
+for both. Both get all samples that are left in one batch. Seconds are of the wall, processor seconds of the process.
 
 The table: robust accuracy in % of the correctly classified; `only AA` counts samples that AutoAttack alone breaks, `only we` the others; F
 and B are forwards and backwards a sample, `of robust` those of a sample that nothing broke; then how many times more AutoAttack takes.
@@ -20,14 +20,13 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import hashlib
 import io
 import json
 import os
 import statistics
 import time
 import warnings
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -121,9 +120,9 @@ def main() -> None:
         return
     torch.set_num_threads(options.threads)
     warnings.filterwarnings("ignore")
-    stages = EFFORTS[options.effort]
-    names = {f"{options.effort}-{digest(stages)}": stages, **({} if options.ours else {"autoattack": None})}
     for network, norm, eps in options.cases:
+        stages = tuple(stage for stage in EFFORTS[options.effort] if norm in stage.norms)
+        names = {f"{options.effort}-{options.version}": stages, **({} if options.ours else {"autoattack": None})}
         for name, steps in names.items():
             path = options.out / f"{network}--{norm}-{eps:.4g}--{name}--{options.samples}-{options.seed}.json"
             if path.exists():
@@ -143,6 +142,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--table", type=Path, metavar="FOLDER", help="print the table over a folder; measures nothing")
     parser.add_argument("--cases", type=cases_of, default=CASES, help="NETWORK NORM EPS, comma between them")
     parser.add_argument("--effort", choices=sorted(EFFORTS), default="standard")
+    parser.add_argument("--version", default="1", help="another word where the stages were changed: cells of their own")
     parser.add_argument("--ours", action="store_true", help="our stages alone, where AutoAttack has its files already")
     parser.add_argument("--samples", type=int, default=200, help="the first that are classified correctly")
     parser.add_argument("--seed", type=int, default=0, help="ours; AutoAttack always has 0")
@@ -155,10 +155,6 @@ def arguments() -> argparse.Namespace:
 def cases_of(text: str) -> tuple[tuple[str, str, float], ...]:
     words = [case.split() for case in text.split(",")]
     return tuple((network, norm, parse_number(eps)) for network, norm, eps in words)
-
-
-def digest(stages: tuple[Stage, ...]) -> str:
-    return hashlib.sha256(json.dumps([asdict(stage) for stage in stages]).encode()).hexdigest()[:6]
 
 
 def share(record: dict[str, Any]) -> float:

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 import brittle
 from brittle.core.goal import Classify
-from brittle.core.victim import as_victim
+from brittle.core.victim import Victim, as_victim
 from brittle.data.open import open_data
 from brittle.diagnose.binary import binarization
 from brittle.diagnose.checks import CHECKS, attacks, dear, gradients, interface, randomness
@@ -79,7 +79,7 @@ def data() -> tuple[Tensor, Tensor]:
 def honest(robust: bool = False) -> nn.Module:
     """A small network for the digits, trained on clean ones, or on FGSM with random starts too."""
     x, labels = (part[64:] for part in data())
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), torch.enable_grad():
         torch.manual_seed(0)
         net = nn.Sequential(
             nn.Conv2d(1, 12, 3, stride=2, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(192, 64), nn.ReLU(), nn.Linear(64, 10)
@@ -200,6 +200,23 @@ def test_more_restarts_still_win() -> None:
     assert [finding.kind for finding in found] == ["not-converged"]
 
 
+def test_more_steps_still_win() -> None:
+    """A pixel that says nothing climbs from 0; where it stops, there is a gradient; 40 steps of a 16th of the radius jump over it."""
+    eps = 0.12
+
+    class Narrow(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            pixel = x[:, 0, 0, 0]
+            here = (pixel.detach() - 17 / 80 * eps).abs() < 0.001 * eps
+            rest = torch.cat([0 * x.detach()[:, :, :1], x[:, :, 1:]], 2)
+            outputs = honest()(torch.where(here[:, None, None, None], rest, rest.detach()))
+            climb = torch.where(here, pixel.detach(), pixel)
+            return outputs * (1 - 1e-3 * climb[:, None])  # type: ignore[no-any-return]
+
+    found = look(attacks.not_converged, probe(Narrow().eval(), threat=brittle.linf(eps)))
+    assert [finding.kind for finding in found] == ["not-converged"]
+
+
 def test_transfer_from_an_imitation_finds_what_hidden_gradients_miss() -> None:
     x, labels = data()
     others = (x[24:], labels[24:])
@@ -243,6 +260,7 @@ def test_training_mode_is_found_and_the_model_stays_as_it_was() -> None:
     assert "training-mode" in found.kinds
     assert "1 module of the model" in found.findings[0].measured
     assert model[0].training
+    assert "training-mode" in brittle.diagnose(Victim(model, module=model), (x, labels), brittle.linf(EPS)).kinds
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
@@ -250,18 +268,18 @@ def test_draws_needed_is_what_the_variance_says() -> None:
     """Gradients g + n with |n|^2 = r |g|^2 in the mean need r / 0.09 draws."""
     weight = torch.tensor([[1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]])
 
-    def noisy(x: Tensor) -> Tensor:  # the margin's gradient is -1 in the first feature, and N(0, 1) in the three others
-        return x @ weight.T + (x * torch.randn_like(x) * torch.tensor([0.0, 1.0, 1.0, 1.0])).sum(
+    def noisy(x: Tensor) -> Tensor:  # the margin's gradient is -1 in the first feature, and N(0, 4) in the three others
+        return x @ weight.T + (x * torch.randn_like(x) * torch.tensor([0.0, 2.0, 2.0, 2.0])).sum(
             1, keepdim=True
         ) * torch.tensor([1.0, 0.0])
 
-    x = torch.full((40, 4), 0.5)
+    x = torch.full((400, 4), 0.5)
     given = Probe(
-        as_victim(noisy, (0.0, 1.0)), x, torch.zeros(40, dtype=torch.int64), brittle.linf(0.01), torch.arange(40)
+        as_victim(noisy, (0.0, 1.0)), x, torch.zeros(400, dtype=torch.int64), brittle.linf(0.01), torch.arange(400)
     )
-    given.__dict__["rows"] = torch.arange(40)
+    given.__dict__["rows"] = torch.arange(400)
     with given.victim.undisturbed(0):
-        assert 20 <= randomness.draws_needed(given) <= 50  # 3 / 0.09 = 33
+        assert 105 <= randomness.draws_needed(given) <= 170  # 12 / 0.09 = 133
 
 
 def test_the_trace_names_the_operation_at_which_gradients_die() -> None:
@@ -319,6 +337,20 @@ def test_a_check_that_breaks_is_said_and_the_others_go_on() -> None:
     found = brittle.diagnose(brittle_model, data(), brittle.linf(EPS))
     assert "unmeasured" in found.kinds
     assert "ValueError: too few" in next(f.measured for f in found.findings if f.kind == "unmeasured")
+
+
+def test_where_nothing_is_right_it_is_said_that_nothing_was_measured() -> None:
+    x = data()[0]
+    assert brittle.diagnose(honest(), (x[:16], (honest()(x[:16]).argmax(1) + 1) % 10), brittle.linf(EPS)).kinds == (
+        "chance",
+    )
+
+
+@pytest.mark.parametrize("threat", [brittle.l2(0.5), brittle.l1(2.0), brittle.l0(3), brittle.box(), brittle.linf(0.0)])
+def test_every_threat_can_be_asked_about(threat: brittle.threats.Ball) -> None:
+    x, labels = (part[:150] for part in data())
+    found = brittle.diagnose(honest(), (x, labels), threat, dear=True, samples=12)
+    assert not {"unmeasured", "noisy-surface", "zero-gradient", "binarization"} & set(found.kinds)
 
 
 def test_nan_is_a_finding_and_ends_the_diagnosis() -> None:

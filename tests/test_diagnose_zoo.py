@@ -49,9 +49,10 @@ def test_no_check_fires_on_a_published_network(name: str) -> None:
 
 
 @pytest.mark.data
-def test_gradients_of_a_network_proved_in_linf_are_seen_to_mislead_in_l2() -> None:
-    found = brittle.diagnose(_network("mnist_kw_eps01"), "mnist", brittle.l2(2.5))
-    assert {"black-box", "not-converged"} & set(found.kinds)
+def test_gradients_of_a_network_trained_in_linf_are_seen_to_mislead_in_l2() -> None:
+    """Where PGD stops at 69 % and Square goes down to 2 %, as its authors report of the larger network of that training."""
+    found = brittle.diagnose(_network("mnist_madry_tiny"), "mnist", brittle.l2(2.5))
+    assert set(found.kinds) == {"black-box", "not-converged"}
 
 
 def _network(name: str) -> Any:

@@ -518,7 +518,10 @@ def test_what_is_no_remedy_is_refused_with_a_sentence(make: Callable[[], object]
 
 def test_remedies_are_values_that_strings_name_and_a_plan_holds() -> None:
     texts = ("straight-through:width=0.1", "stand-in:layer=a.b", "smoothed:sigma=8/255,draws=7", "rescale:scale=none")
-    remedies = (*map(parse_remedy, texts), *map(parse_remedy, ("logarithm", "before-softmax", "double-precision")))
+    remedies = (
+        *map(parse_remedy, texts),
+        *map(parse_remedy, ("logarithm", "before-softmax", "double-precision", "rejection")),
+    )
     assert {type(remedy).__name__ for remedy in remedies} == {
         type(recipe("a") if name == "stand-in" else recipe()).__name__ for name, recipe in REMEDIES.items()
     }

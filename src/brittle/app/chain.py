@@ -7,9 +7,7 @@ from ..core.problem import Threat
 from ..errors import unknown
 from ..runs.plan import AttackEntry
 from ..runs.values import encode
-from .efforts import ANYWHERE, EFFORTS, Stage
-
-BALLS = ("linf", "l2", "l1")
+from .efforts import ANYWHERE, BALLS, EFFORTS, Stage
 
 
 def stages_of(effort: str, threat: Threat) -> tuple[AttackEntry, ...]:
@@ -19,7 +17,8 @@ def stages_of(effort: str, threat: Threat) -> tuple[AttackEntry, ...]:
     """
     if effort not in EFFORTS:
         raise unknown("effort", effort, EFFORTS)
-    return tuple(_entry(stage) for stage in (EFFORTS[effort] if threat.name in BALLS else ANYWHERE))
+    stages = [stage for stage in EFFORTS[effort] if threat.name in stage.norms] if threat.name in BALLS else ANYWHERE
+    return tuple(_entry(stage) for stage in stages)
 
 
 def _entry(stage: Stage) -> AttackEntry:

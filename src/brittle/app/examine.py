@@ -26,7 +26,6 @@ FEWEST, MOST_SAMPLES, PART = 8, 32, 4  # that are looked at: one in so many, and
 CROWD = 1000  # further samples, for what a few cannot show
 JUDGED = 32  # answers that the judge averages where the model answers at random
 MOST = 32  # gradients that an attack averages at most
-UNDISTURBING = {"training-mode", "normalisation", "bounds", "batch"}  # findings that say nothing of gradients
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ class Examination:
     @property
     def suspicious(self) -> bool:
         """Whether something was found that may hide adversarial examples from gradients."""
-        return not UNDISTURBING.issuperset(self.diagnosis.kinds)
+        return self.diagnosis.suspicious
 
     @property
     def blind(self) -> bool:
@@ -66,14 +65,13 @@ class Examination:
 
 
 def examine(victim: Victim, data: Samples, threat: Threat, count: int, seed: int) -> Examination:
-    """Put the cheap checks to a few of the first `count` samples, and where they find something, try what may mend it."""
+    """Put the cheap checks to a few of the first `count` samples; where they find something, the dear ones too, and try remedies."""
     few = min(max(FEWEST, min(count // PART, MOST_SAMPLES)), len(data))
     x, labels = data.batch(range(few))
     others = data.batch(range(few, min(few + CROWD, len(data))))
-    diagnosis = diagnose_victim(victim, x, labels, threat, others=others, seed=seed)
-    found = Examination(diagnosis)
-    if not found.suspicious:
-        return found
+    diagnosis = diagnose_victim(victim, x, labels, threat, others=others, dear=None, seed=seed)
+    if not diagnosis.suspicious:
+        return Examination(diagnosis)
     x = x.to(victim.device, victim.dtype).clamp(victim.lower, victim.upper)
     labels = labels.to(victim.device).long()
     mending = try_remedies(victim, x, labels, threat, diagnosis.findings, seed)

@@ -35,7 +35,7 @@ def alpha_crown(steps: int = 20) -> Crown:
 
 
 def standard(refined: int = 512, steps: int = 20) -> InTurn:
-    """From cheap to dear, for what is left open: CROWN on intervals; on the `refined` worst limits a layer made better; on all, slopes raised."""
+    """From cheap to dear, for what is left open: CROWN on intervals, on `refined` better limits a layer, on all; slopes raised."""
     return InTurn((Crown(refined=0), Crown(refined=refined), Crown(steps=steps)))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -20,6 +20,7 @@ from .checks import CHECKS, Check
 from .probe import Probe
 
 MOST = 64  # samples of a probe
+ELSEWHERE = {"training-mode", "normalisation", "bounds", "batch", "chance"}  # findings that say nothing of gradients
 
 
 @dataclass(frozen=True, repr=False)
@@ -36,6 +37,11 @@ class Diagnosis:
     def kinds(self) -> tuple[str, ...]:
         """Of the findings."""
         return tuple(finding.kind for finding in self.findings)
+
+    @property
+    def suspicious(self) -> bool:
+        """Whether something was found that may hide adversarial examples from gradients."""
+        return _suspicious(self.findings)
 
     def __repr__(self) -> str:
         found = ", ".join(self.kinds) or "nothing found"
@@ -71,13 +77,14 @@ def diagnose_victim(
     *,
     ids: Tensor | None = None,
     others: tuple[Tensor, Tensor] | None = None,
-    dear: bool = False,
+    dear: bool | None = False,
     seed: int = 0,
 ) -> Diagnosis:
     """Put the checks to a victim on x (B, *S) with labels (B,) under the threat; the victim comes back as it was.
 
     ids: (B,) the samples' names, on which their random numbers rest. others: further samples (x, labels) of the same data. dear: the dear
-    checks too. A victim in training mode is looked at in evaluation mode, on a copy.
+    checks too; None: where the cheap ones found something that may hide adversarial examples. A victim in training mode is looked at in
+    evaluation mode, on a copy.
     """
     ids = torch.arange(len(x)) if ids is None else ids
     training = (
@@ -85,7 +92,6 @@ def diagnose_victim(
     )
     as_given, victim = (_copy(victim), _copy(victim, evaluate=True)) if training else (None, victim)
     probe = Probe(victim, x, labels, threat, ids, seed, others, training, as_given)
-    chosen = {kind: check for kind, check in CHECKS.items() if dear or not check.dear}
     with probe.victim.undisturbed(seed):
         classes = check_outputs(
             probe.outputs.nan_to_num() if isinstance(probe.outputs, Tensor) else probe.outputs, len(x)
@@ -93,10 +99,22 @@ def diagnose_victim(
         for given in (labels, *(others or ())[1:]):
             check_labels(given, len(given), classes)
         found = list(_broken(probe))
-        if "non-finite" not in [finding.kind for finding in found]:
-            found += [finding for kind, check in chosen.items() for finding in _look(kind, check, probe)]
+        tried: list[str] = []
+        for late in (False, True):
+            if "non-finite" in [finding.kind for finding in found] or (
+                late and not (_suspicious(found) if dear is None else dear)
+            ):
+                break
+            for kind, check in CHECKS.items():
+                if check.dear is late:
+                    found += _look(kind, check, probe)
+                    tried.append(kind)
     count = max(len(x), 1)
-    return Diagnosis(tuple(found), probe.spent.forwards / count, probe.spent.backwards / count, len(x), tuple(chosen))
+    return Diagnosis(tuple(found), probe.spent.forwards / count, probe.spent.backwards / count, len(x), tuple(tried))
+
+
+def _suspicious(findings: Iterable[Finding]) -> bool:
+    return any(finding.kind not in ELSEWHERE for finding in findings)
 
 
 def _look(kind: str, check: Check, probe: Probe) -> list[Finding]:

@@ -16,6 +16,7 @@ from ..attacks.remedies import (
     BeforeSoftmax,
     DoublePrecision,
     Logarithm,
+    Rejection,
     Remedy,
     Rescale,
     Smoothed,
@@ -34,6 +35,7 @@ from .blocked import blocked
 
 STEPS = 10  # of the PGD that remedies are tried with
 GAIN = 0.05  # share of the samples, and at least two of them, that a remedy must win in addition
+SHARES = (1.0, 0.3, 0.1)  # of the measured weight of a rejection
 NEIGHBOURS = 10  # of each point, where smoothing is tried
 PASSES = 4  # rounds of looking for layers that stop the gradient behind those already stood in for
 
@@ -143,6 +145,16 @@ def _needed(bench: _Bench, kept: Remedies) -> Remedies:
     return kept
 
 
+def _rejections(bench: _Bench) -> list[Remedies]:
+    """Where the model makes all outputs equal on a condition: by weights that none knows beforehand."""
+    with bench.victim.undisturbed(bench.seed):
+        try:
+            weight = Rejection.measured(bench.victim, bench.x).weight
+        except (InputError, RuntimeError):
+            return []
+    return [(Rejection(weight=share * weight),) for share in SHARES]
+
+
 def _backward(bench: _Bench) -> list[Remedies]:
     """Operations, and layers by name where operations are not what stops the gradient."""
     straight: Remedies = (StraightThrough(),)
@@ -198,6 +210,7 @@ def _outputs(bench: _Bench) -> list[Remedies]:
 
 
 CURES: dict[Callable[[_Bench], list[Remedies]], set[str]] = {  # in this order, by the kinds of findings
+    _rejections: {"zero-gradient", "noisy-surface", "not-rising", "unbounded"},
     _backward: {"no-gradient", "zero-gradient", "optimisation-at-inference"},
     _surface: {"noisy-surface"},
     _outputs: {"probabilities", "log-probabilities", "underflow", "zero-gradient"},

@@ -42,4 +42,6 @@ class Through:
         return self.attack.minimises
 
     def __call__(self, problem: Problem) -> Tensor:  # (B, *P)
-        return self.attack(replace(problem, door=MendedDoor.of(problem.door, self.remedies, problem.streams)))
+        return self.attack(
+            replace(problem, door=MendedDoor.of(problem.door, self.remedies, problem.streams, problem.goal))
+        )

@@ -5,6 +5,7 @@ from .layers import StandIn, find_layer
 from .neighbours import Smoothed
 from .operations import StraightThrough
 from .outputs import BeforeSoftmax, DoublePrecision, Logarithm, Rescale
+from .rejection import Rejection
 
 __all__ = [
     "BeforeSoftmax",
@@ -12,6 +13,7 @@ __all__ = [
     "Logarithm",
     "Mend",
     "MendedDoor",
+    "Rejection",
     "Remedy",
     "Rescale",
     "Smoothed",

@@ -36,6 +36,7 @@ ARITHMETIC = {
 }
 NOT = {"invert", "logical_not", "bitwise_not"}
 CHOICES = {"where", "masked_fill"}
+SCATTERS = {"scatter", "scatter_"}
 OUTWARD = {"numpy", "tolist", "array", "item"}  # leave torch: the gradient ends here
 
 
@@ -46,7 +47,8 @@ class StraightThrough:
     Backward pass differentiable approximation: Athalye, Carlini and Wagner, ICML 2018, arXiv:1802.00420, section 4.1.1. The identity stands
     in for round, floor, ceil, trunc and whole-number division, for casts to whole numbers and back, for `detach` and `no_grad`. A step of
     `width` stands in for sign, heaviside and comparisons that are cast to floats, multiplied with or chosen by: its slope is
-    1 / (1 + |x| / width)^2 / width, which never vanishes (Zenke and Ganguli 2018, arXiv:1705.11146). Works on a module or a callable,
+    1 / (1 + |x| / width)^2 / width, which never vanishes (Zenke and Ganguli 2018, arXiv:1705.11146). So it does for a mask of the largest,
+    made by `scatter` at the indices of `topk`: a comparison with the least of them. Works on a module or a callable,
     whatever it calls of torch; what leaves torch (numpy), custom autograd functions, `inference_mode` and compiled modules are StandIn's,
     by the name of their layer.
     """
@@ -70,10 +72,14 @@ class StraightThrough:
 
 @dataclass(eq=False)
 class _Straight(TorchFunctionMode):
-    """While it is on. `ghosts`: for a result of whole numbers or truth values, by its id, itself and the floats whose gradient it has."""
+    """While it is on. `ghosts`: for a result of whole numbers or truth values, by its id, itself and the floats whose gradient it has.
+
+    leads: for the indices of a topk, by their id, the topk, its input, and by how much each number is among the chosen.
+    """
 
     width: float
     ghosts: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
+    leads: dict[int, tuple[Any, Tensor, Tensor]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         super().__init__()
@@ -81,7 +87,7 @@ class _Straight(TorchFunctionMode):
     def __torch_function__(
         self, func: Operation, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        kwargs, full = kwargs or {}, _name(func)
+        kwargs, full = kwargs or {}, name_of(func)
         name = full.rstrip("_")
         if full == "set_grad_enabled" and args and args[0] is False:
             return None  # no_grad, and the end of an enable_grad inside it
@@ -94,6 +100,8 @@ class _Straight(TorchFunctionMode):
             return self._choice(func, full, args, kwargs)
         if not isinstance(first, Tensor):
             return func(*args, **kwargs)
+        if full in SCATTERS and len(args) > 2 and id(args[2]) in self.leads:
+            return self._scatter(func, full, args, kwargs)
         if name in CASTS:
             return self._cast(first, func(*args, **kwargs))
         if not (first.requires_grad and first.is_floating_point()):
@@ -102,6 +110,8 @@ class _Straight(TorchFunctionMode):
             return first if full == "detach_" else first.view_as(first)
         if name in OUTWARD:
             return func(first.detach(), *args[1:], **kwargs)
+        if name == "topk":
+            return self._topk(func, first, args, kwargs)
         if name in COMPARISONS:
             return self._compare(func, first, args, kwargs, COMPARISONS[name])
         stand_in = self._stand_in(name, first, args, kwargs)
@@ -176,6 +186,27 @@ class _Straight(TorchFunctionMode):
         rise = self.ghosts[id(ghosted)][1] * gap.detach().nan_to_num(0.0, 0.0, 0.0)
         return graft(result, result + rise)
 
+    def _topk(self, func: Operation, x: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The largest (or smallest), remembered for what is scattered to where they are."""
+        found = func(*args, **kwargs)
+        options = dict(zip(("k", "dim", "largest"), args[1:], strict=False)) | kwargs
+        dim, largest = options.get("dim", -1), options.get("largest", True)
+        lead = x - found.values.amin(dim, True) if largest else found.values.amax(dim, True) - x
+        self.leads[id(found.indices)] = (found, x, lead)
+        return found
+
+    def _scatter(self, func: Operation, full: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """A number, or the largest themselves, put where the largest are: what that changes times a step at the lead."""
+        found, x, lead = self.leads[id(args[2])]
+        put = args[3] if len(args) > 3 else kwargs.get("value", kwargs.get("src"))
+        themselves = put is found.values
+        if "reduce" in kwargs or not (themselves or isinstance(put, int | float)):
+            return func(*args, **kwargs)
+        gap = (x if themselves else put) - args[0].detach()
+        value = func(args[0].clone(), *args[1:], **kwargs)
+        result = graft(value, value + _step(lead, self.width) * 0.5 * gap.detach())
+        return args[0].copy_(result) if full == "scatter_" else result
+
     def _awake(self, args: tuple[Any, ...], kind: torch.dtype) -> tuple[Any, ...]:
         """Those that have a ghost as floats of this kind."""
         return tuple(graft(arg.to(kind), self.ghosts[id(arg)][1]) if id(arg) in self.ghosts else arg for arg in args)
@@ -186,7 +217,7 @@ def _step(x: Tensor, width: float) -> Tensor:
     return x / (x.abs() + width)
 
 
-def _name(func: Operation) -> str:
+def name_of(func: Operation) -> str:
     """`round`, `round_`, `gt`, `data` for the attribute, `floordiv` for `//`."""
     name = getattr(func, "__name__", "")
     if name == "__get__":

@@ -12,6 +12,7 @@ from .layers import stand_in
 from .neighbours import Smoothed
 from .operations import StraightThrough
 from .outputs import BeforeSoftmax, DoublePrecision, Logarithm, Rescale
+from .rejection import Rejection
 
 REMEDIES: dict[str, Callable[..., Remedy]] = {  # where each comes from is its `paper`
     "logarithm": Logarithm,
@@ -21,6 +22,7 @@ REMEDIES: dict[str, Callable[..., Remedy]] = {  # where each comes from is its `
     "straight-through": StraightThrough,
     "stand-in": stand_in,
     "smoothed": Smoothed,
+    "rejection": Rejection,
 }
 
 

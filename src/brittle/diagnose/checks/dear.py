@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import cast
 
 import torch
+from scipy.stats import binomtest
 
 from ...core.goal import Classify
 from ...core.losses import find_loss
@@ -23,7 +24,7 @@ from .gradients import dead
 ENOUGH = 200  # samples to train a surrogate on
 FOUND = 2  # samples that the surrogate's examples fool and gradients miss
 PASS, POSED = 0.95, 8  # of the binarization test, and the fewest tasks that say anything
-WINDOW, MOVED = 10, 0.05  # last steps, and the share of the loss's whole rise that is too much for them
+WINDOW, MOVED = 10, 0.2  # last steps, and the share of the loss's whole rise that is too much for them
 LIMITS = {
     "unavailable gradients": 0.25,
     "silent success": 0.1,
@@ -92,7 +93,8 @@ def indicator_shares(probe: Probe) -> dict[str, float]:
     """Shares of the correct samples on which each indicator is raised.
 
     unavailable gradients: the gradient of the attack's loss is exactly zero. silent success: a point on the way won, the returned one does
-    not. incomplete optimisation: of what the loss rises in all, the last ten steps bring over 5 %, and the sample is not fooled.
+    not. incomplete optimisation: of what the loss rises in all, the last ten of 40 steps bring over a fifth, and the sample is
+    not fooled (the paper's 5 % also marks runs of PGD on networks that it does fool as far as any attack).
     unconstrained failure: not fooled with no limit but the input range.
     """
     plain, path = probe.plain, probe.plain.path
@@ -116,7 +118,7 @@ def binary(probe: Probe) -> Iterator[Finding]:
     ):  # in L1 the plain attack lets samples go, which the test cannot
         return
     found, posed = binarization(probe, cast(NormBall, probe.region))
-    if posed >= POSED and found < PASS * posed:
+    if posed >= POSED and found < PASS * posed and binomtest(found, posed, PASS, alternative="less").pvalue < 0.05:
         yield Finding(
             "binarization",
             f"In the binarization test PGD with {STEPS} steps finds {found} of {counted(posed, 'example')} that are "

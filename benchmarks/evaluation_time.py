@@ -1,0 +1,85 @@
+"""What an evaluation costs beyond its passes: wall time of `brittle.evaluate` over that of the bare forwards and backwards it was charged.
+
+    BRITTLE_DATA=FOLDER python benchmarks/evaluation_time.py [NETWORK ...] [--samples 256] [--repetitions 3]
+
+The bare passes are timed before and after each evaluation, in batches of 256 as the evaluation has them, and those of the diagnosis are
+counted too. Networks are those of FOLDER/weights. Proofs are left out: they are no passes of the model.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+
+import torch
+from torch import Tensor, nn
+
+import brittle
+from brittle.data.open import open_data
+from published import loader
+
+CASES = {
+    "mnist_kw_eps01": ("mnist", brittle.linf(0.1)),
+    "mnist_fc_vnncomp_256x2": ("mnist", brittle.linf(0.02)),
+    "cifar10_resnet2b_adv2": ("cifar10", brittle.linf(2 / 255)),
+    "cifar10_resnet20": ("cifar10", brittle.linf(0.5 / 255)),
+}
+
+
+def seconds(module: nn.Module, x: Tensor, differentiate: bool) -> float:
+    """Of one pass of one sample, the best of three."""
+    found = []
+    for _ in range(3):
+        begun = time.perf_counter()
+        with torch.set_grad_enabled(differentiate):
+            asked = x.clone().requires_grad_(differentiate)
+            outputs = module(asked)
+            if differentiate:
+                torch.autograd.grad(outputs.sum(), asked)
+        found.append((time.perf_counter() - begun) / len(x))
+    return min(found)
+
+
+def ratio(name: str, samples: int) -> tuple[float, float, float]:
+    """Wall time over bare time, and forwards and backwards a sample."""
+    data, threat = CASES[name]
+    module, given = loader().load(name)[0], open_data(data)
+    for parameter in module.parameters():
+        parameter.requires_grad_(False)
+    x, labels = given.batch(range(samples))
+    before = seconds(module, x[:256], False), seconds(module, x[:256], True)
+    begun = time.perf_counter()
+    report = brittle.evaluate(module, (x, labels), threat, grid=[threat.eps], prove=False, progress=False)
+    wall = time.perf_counter() - begun
+    after = seconds(module, x[:256], False), seconds(module, x[:256], True)
+    noted = json.loads((report.folder / "diagnosis.json").read_text())
+    rows = report.rows
+    forwards = sum(row.forwards for row in rows) + noted["samples"] * noted["forwards"]
+    backwards = sum(row.backwards for row in rows) + noted["samples"] * noted["backwards"]
+    plain, both = (statistics.fmean(pair) for pair in zip(before, after, strict=True))
+    bare = (forwards - backwards) * plain + backwards * both
+    return wall / bare, forwards / samples, backwards / samples
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("networks", nargs="*", default=list(CASES))
+    options.add_argument("--samples", type=int, default=256)
+    options.add_argument("--repetitions", type=int, default=3)
+    asked = options.parse_args()
+    torch.set_num_threads(1)
+    print("| network | forwards a sample | backwards a sample | wall time / bare passes |")
+    print("|---|---:|---:|---:|")
+    for name in asked.networks:
+        found = [ratio(name, asked.samples) for _ in range(asked.repetitions)]
+        times = sorted(time for time, _, _ in found)
+        print(
+            f"| {name} | {found[0][1]:.0f} | {found[0][2]:.0f} | {statistics.median(times):.2f} ({times[0]:.2f}-{times[-1]:.2f}) |",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""Chains and proofs in the numbers: what each stage was asked and settled, the bracket, and the alarm."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from rich.console import Console
+
+from brittle.findings import Finding
+from brittle.report.numbers import summarise
+from brittle.report.terminal import chain_table, summary_table
+from brittle.runs.rows import Row, to_table
+from test_report_numbers import cell, clean, kinds, plan
+
+
+def stage(
+    name: str, eps: float, won: set[int], asked: set[int], proved: set[int] = frozenset(), **more: Any
+) -> list[Row]:  # type: ignore[assignment]
+    """Rows of a stage: `won` so far, `asked` now, `proved` so far."""
+    rows = cell(name, eps, won, role="stage", **more)
+    return [
+        replace(row, forwards=5 * (row.id in asked), backwards=4 * (row.id in asked), proved=row.id in proved)
+        for row in rows
+    ]
+
+
+ROLES = {"noise": "noise", "cheap": "stage", "crown": "proof", "dear": "stage"}
+
+
+def rows_of(dear: set[int] = frozenset({1, 2, 3, 4}), noise: set[int] = frozenset()) -> list[Row]:  # type: ignore[assignment]
+    """Ten samples: the cheap stage fools 1, 2 and 3; 5 to 8 are proved; the dear one is asked about 0, 4 and 9, and fools 4."""
+    proof = stage("crown", 0.1, {1, 2, 3}, set(), {5, 6, 7, 8})
+    return [
+        *clean(),
+        *cell("noise", 0.1, noise, role="noise"),
+        *stage("cheap", 0.1, {1, 2, 3}, set(range(10))),
+        *(replace(row, role="proof", seconds=2.0 * (row.id not in (1, 2, 3))) for row in proof),
+        *stage("dear", 0.1, dear, {0, 4, 9}, {5, 6, 7, 8}),
+    ]
+
+
+def test_a_ledger_says_what_each_stage_was_asked_settled_and_left() -> None:
+    summary = summarise(to_table(rows_of()), plan(ROLES))
+    assert summary.complete
+    assert [attack.name for attack in summary.attacks] == ["noise"]
+    found = [(s.name, s.at(0.1).asked, s.at(0.1).settled, s.at(0.1).left.robust.count) for s in summary.chain]
+    assert found == [("cheap", 10, 3, 7), ("crown", 7, 4, 7), ("dear", 3, 1, 6)]
+    dear = summary.chain[2].at(0.1).cost
+    assert (dear.forwards, dear.forwards_mean, dear.backwards_mean) == (15, 5.0, 4.0)
+    assert summary.cost.forwards == 50 + 15 + 20
+    assert summary.headline.robust.count == 6
+    assert (summary.proved.count, summary.proved.n) == (4, 10)
+
+
+def test_a_proof_holds_for_smaller_radii_and_says_nothing_of_larger_ones() -> None:
+    asked = plan(ROLES, (0.05, 0.1, 0.2), eps=0.1)
+    summary = summarise(to_table(rows_of()), asked)
+    assert [worst.proved and worst.proved.count for worst in summary.worst] == [4, 4, None]
+    assert summary.expected == 10 * (1 + 3 * 3 + 1)
+
+
+def test_a_proof_that_an_attack_refutes_is_an_alarm() -> None:
+    assert "refuted-proof" not in kinds(summarise(to_table(rows_of()), plan(ROLES)))
+    for broken in (rows_of(dear={1, 2, 3, 5}), rows_of(noise={8})):
+        summary = summarise(to_table(broken), plan(ROLES))
+        assert kinds(summary)[0] == "refuted-proof"
+        assert "1 sample proved to be safe at eps=0.1 or more were fooled there" in summary.doubts[0].measured
+
+
+def test_findings_on_the_model_stand_before_the_doubts_of_the_rows() -> None:
+    finding = Finding("softmax", "It is measured.", "It matters.", "Mend it.")
+    assert summarise(to_table(rows_of()), plan(ROLES), [finding]).doubts[0] is finding
+
+
+def test_the_tables_fit_eighty_columns_and_say_what_was_proved() -> None:
+    summary = summarise(to_table(rows_of()), plan(ROLES))
+    console = Console(width=80, record=True)
+    console.print(summary_table(summary))
+    console.print(chain_table(summary))
+    text = console.export_text()
+    assert max(len(line) for line in text.splitlines()) <= 80
+    assert "4 proved" in text
+    assert "3 fooled" in text
+    assert next(line for line in text.splitlines() if line.startswith("proved")).split()[1] == "40"
