@@ -17,10 +17,10 @@ import brittle
 from brittle.core.goal import Classify
 from brittle.core.victim import Victim, as_victim
 from brittle.data.open import open_data
-from brittle.diagnose.binary import binarization
-from brittle.diagnose.checks import CHECKS, attacks, dear, gradients, interface, randomness
-from brittle.diagnose.probe import Probe
-from brittle.diagnose.trace import Place, trace
+from brittle.diagnosis.binary import binarization
+from brittle.diagnosis.checks import CHECKS, attacks, dear, gradients, interface, randomness
+from brittle.diagnosis.probe import Probe
+from brittle.diagnosis.trace import Place, trace
 from brittle.errors import InputError
 
 EPS = 0.1

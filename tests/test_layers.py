@@ -14,7 +14,7 @@ import brittle
 ROOT = Path(brittle.__file__).parent
 FLOORS = [  # from the top; a room may import its own floor and all below
     {"cli", "app"},
-    {"report", "diagnose"},
+    {"report", "diagnosis"},
     {"runs"},
     {"tasks", "victims", "data", "certify"},
     {"attacks", "threats"},
@@ -27,7 +27,7 @@ NOT_BESIDE = {
     "attacks": {"threats"},
     "threats": {"attacks"},
     "app": {"cli"},
-    "report": {"diagnose"},
+    "report": {"diagnosis"},
     "errors": {"specs"},
 }
 # attack modules that may import other attacks

@@ -33,8 +33,8 @@ from brittle.core.streams import Streams
 from brittle.core.trial import Trial, attempt
 from brittle.core.victim import Victim, as_victim
 from brittle.data import open_data
-from brittle.diagnose.blocked import blocked
-from brittle.diagnose.remedy import mend, try_remedies
+from brittle.diagnosis.blocked import blocked
+from brittle.diagnosis.remedy import mend, try_remedies
 from brittle.errors import InputError
 from brittle.findings import Finding
 from brittle.runs.values import decode, encode

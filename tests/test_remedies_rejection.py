@@ -19,7 +19,7 @@ from brittle.core.streams import Streams
 from brittle.core.trial import Trial, attempt
 from brittle.core.victim import Victim, as_victim
 from brittle.data import open_data
-from brittle.diagnose.remedy import mend
+from brittle.diagnosis.remedy import mend
 from brittle.errors import InputError
 from brittle.findings import Finding
 from brittle.testing import network

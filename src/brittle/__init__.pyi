@@ -115,7 +115,7 @@ from .core.problem import Attack as Attack
 from .core.problem import Problem as Problem
 from .core.victim import Victim as Victim
 from .core.victim import as_victim as as_victim
-from .diagnose.diagnosis import Diagnosis as Diagnosis
+from .diagnosis.diagnose import Diagnosis as Diagnosis
 from .errors import InputError as InputError
 from .report.diff import diff as diff
 from .report.export import export as export

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ..core.problem import Threat
 from ..core.victim import Victim, as_victim
 from ..data.samples import as_data
-from ..diagnose.diagnosis import MOST, Diagnosis, diagnose_victim
+from ..diagnosis.diagnose import MOST, Diagnosis, diagnose_victim
 from ..errors import InputError
 from ..threats import parse_threat
 from ..victims.open import open_victim

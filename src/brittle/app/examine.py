@@ -15,10 +15,10 @@ from ..core.oracle import Access
 from ..core.problem import Attack, Threat
 from ..core.victim import Victim
 from ..data.samples import Samples
-from ..diagnose.checks.randomness import draws_needed
-from ..diagnose.diagnosis import Diagnosis, diagnose_victim
-from ..diagnose.probe import Probe
-from ..diagnose.remedy import try_remedies
+from ..diagnosis.checks.randomness import draws_needed
+from ..diagnosis.diagnose import Diagnosis, diagnose_victim
+from ..diagnosis.probe import Probe
+from ..diagnosis.remedy import try_remedies
 from ..runs.plan import AttackEntry
 from ..runs.values import decode, encode
 

@@ -19,7 +19,6 @@ from ..parts.linearise import nearest_plane
 from ..parts.options import at_least, between, positive
 
 CLIMB = 10  # most steps from x to find a first win
-NEARER = 10  # halvings of its way from x
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +35,7 @@ class BrendelBethge:
     geometrically to `decay` of its first value, `step_size` times the root of the number of features in units of the input range; the
     authors' falls to a millionth, so that most steps go nowhere. Their solver is BFGS on the dual problem, one sample after another;
     this one is two nested searches for all of them.
-    Cost: at most 1 forward and 1 backward a step, and for the starts 10 of both and 32 + `starts` forwards more. Norms: all.
+    Cost: at most 1 forward and 1 backward a step, and for the starts 10 of both and 12 + `starts` + 2 x `halvings` forwards more. Norms: all.
     """
 
     steps: int = 1000
@@ -45,13 +44,14 @@ class BrendelBethge:
     momentum: float = 0.8
     decay: float = 3e-3
     starts: int = 30  # random inputs tried for one that wins, where the problem's starts do not
+    halvings: int = 10  # of the way from x to a start
 
     access: ClassVar[Access] = Access.GRADIENT
     minimises: ClassVar[bool] = True
     paper: ClassVar[str] = "Brendel 2019, arXiv:1907.01003"
 
     def __post_init__(self) -> None:
-        at_least(self, steps=1, starts=0)
+        at_least(self, steps=1, starts=0, halvings=0)
         positive(self, "step_size")
         between(self, 1, 2, "overshoot", ends="[)", why="does not stay near the boundary")
         between(self, 0, 1, "momentum", ends="[)")
@@ -81,7 +81,7 @@ class BrendelBethge:
 
     def _follow(self, problem: Problem, point: Tensor, best: Incumbent, rows: Tensor, steps: int) -> None:
         """From points that win along the boundary; what is smaller is offered to `best`."""
-        ball, point = problem.ball("brendel_bethge"), _drawn_near(problem, point)
+        ball, point = problem.ball("brendel_bethge"), _drawn_near(problem, point, self.halvings)
         x = ball.x.flatten(1)
         low, high = (ball.lower.expand_as(point).flatten(1) - x), (ball.upper.expand_as(point).flatten(1) - x)
         radius = (high - low).amax(1) * (self.step_size * x.shape[1] ** 0.5)
@@ -120,11 +120,11 @@ def _climbed(problem: Problem, wanted: Tensor) -> tuple[Tensor, Tensor]:
     return climbed, found
 
 
-def _drawn_near(problem: Problem, point: Tensor) -> Tensor:
+def _drawn_near(problem: Problem, point: Tensor, halvings: int) -> Tensor:
     """The points, with their way to x halved again and again: projected onto ever smaller balls, as long as they win."""
     region, near = problem.region, point.clone()
     low, high = torch.zeros_like(region.radius), region.size(point).to(point.dtype)
-    for _ in range(NEARER):
+    for _ in range(halvings):
         middle = (low + high) / 2
         asked = region.within(middle).project(point)
         won = problem.goal.margin(problem.oracle(asked)) > 0
