@@ -73,6 +73,16 @@ def test_findings_on_the_model_stand_before_the_doubts_of_the_rows() -> None:
     assert summarise(to_table(rows_of()), plan(ROLES), [finding]).doubts[0] is finding
 
 
+def test_what_findings_added_is_said_with_the_number_before_and_after() -> None:
+    added = summarise(to_table(rows_of()), plan(ROLES), added=["dear"]).added
+    assert (added.before.count, added.after.count) == (7, 6)
+    assert added.sentence.endswith("went on with dear: 70 % before, 60 % after.")
+    alone = {"noise": "noise", "dear": "stage"}
+    rows = [row for row in rows_of() if row.attack in (*alone, "clean")]
+    assert summarise(to_table(rows), plan(alone), added=["dear"]).added.before is None
+    assert summarise(to_table(rows_of()), plan(ROLES)).added is None
+
+
 def test_the_tables_fit_eighty_columns_and_say_what_was_proved() -> None:
     summary = summarise(to_table(rows_of()), plan(ROLES))
     console = Console(width=80, record=True)

@@ -35,7 +35,7 @@ from ..runs.plan import AttackEntry, Plan, expand
 from ..runs.rows import Row
 from ..runs.runner import run
 from ..runs.store import Store
-from ..runs.values import encode
+from ..runs.values import decode, encode
 from ..tasks.classification import Classification, parse_goal
 from ..threats import parse_threat
 from ..victims.open import open_victim
@@ -99,6 +99,8 @@ class Report:
         console.print(footnote(self.summary), style="dim", highlight=False)
         if self.summary.chain:
             console.print(chain_table(self.summary))
+        if self.summary.added:
+            console.print(f"[bold]{escape(self.summary.added.sentence)}[/bold]", highlight=False)
         for warning in self.warnings:
             console.print(f"[yellow]warning[/yellow] {escape(warning)}", highlight=False)
 
@@ -213,7 +215,7 @@ def run_plan(
     started, clock = datetime.now().astimezone(), time.perf_counter()
     with Store(folder).open(plan) as store:
         if examined:
-            store.diagnose(examined.noted())
+            store.diagnose(examined.noted(decode(plan.threat, "the threat")))
         try:
             maker = partial(build, device=device, trust=trust)
             with progress_bar(progress) as advance:
@@ -227,7 +229,7 @@ def run_plan(
                 device=str(victim.device),
             )
     found = read_run(folder)
-    return Report(plan, summarise(found.rows, asdict(plan), found.findings), folder, temporary)
+    return Report(plan, summarise(found.rows, asdict(plan), found.findings, found.added), folder, temporary)
 
 
 def try_out(victim: Victim, data: Samples) -> None:

@@ -51,7 +51,7 @@ class Examination:
         """Answers that the judge averages."""
         return JUDGED if "random" in self.diagnosis.kinds else 1
 
-    def noted(self) -> dict[str, Any]:
+    def noted(self, threat: Threat) -> dict[str, Any]:
         """As plain data, for the run's folder."""
         return {
             "findings": [asdict(finding) for finding in self.diagnosis.findings],
@@ -61,6 +61,7 @@ class Examination:
             "backwards": self.diagnosis.backwards,
             "remedies": [repr(remedy) for remedy in self.remedies],
             "draws": self.draws,
+            "stages": [entry.name for entry in called_for(self, threat)],
         }
 
 
@@ -91,7 +92,7 @@ def called_for(found: Examination, threat: Threat) -> tuple[AttackEntry, ...]:
     if found.remedies or found.draws > 1:
         name = "mended" if found.remedies else "averaged"
         stages[name] = _through(apgd(40, loss="margin", draws=found.draws), found.remedies)
-        stages[f"{name}, each target"] = _through(apgdt(20, loss="margin", draws=found.draws), found.remedies)
+        stages[f"{name} to each class"] = _through(apgdt(20, loss="margin", draws=found.draws), found.remedies)
     if threat.name in ("linf", "l2", "l1"):
         stages["without gradients"] = parse_attack("square:queries=2000")
     if threat.name == "linf":

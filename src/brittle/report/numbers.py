@@ -15,7 +15,7 @@ from ..findings import Finding
 from .cube import Column, Cube, cube_of
 from .doubts import doubts_of
 from .shares import Bracketed, Share, share
-from .words import threat_name
+from .words import percent, several, threat_name
 
 Floats = NDArray[np.float64]
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -98,6 +98,24 @@ class StageSummary:
 
 
 @dataclass(frozen=True)
+class Added:
+    """Stages that joined the chain because of what was found on the model; robust accuracy before them, if any ran, and after."""
+
+    stages: tuple[str, ...]
+    before: Share | None
+    after: Share
+
+    @property
+    def sentence(self) -> str:
+        was = (
+            "no attack by gradient can run on the model as it is"
+            if self.before is None
+            else f"{percent(self.before)} before"
+        )
+        return f"Because of what was found, the chain went on with {several(self.stages)}: {was}, {percent(self.after)} after."
+
+
+@dataclass(frozen=True)
 class Worst:
     """Right when untouched and not fooled by anything at this radius or a smaller one; `proved`: at this radius or a larger one, where
     proofs were tried."""
@@ -122,6 +140,7 @@ class Summary:
     clean_margins: Spread
     attacks: tuple[AttackSummary, ...]  # each on every sample
     chain: tuple[StageSummary, ...]  # in order, each on what those before it left open
+    added: Added | None  # to the chain, by what was found on the model
     worst: tuple[Worst, ...]
     rows: int  # rows there are, errors included
     expected: int  # rows there would be if the run were complete; 0 when the plan does not say
@@ -163,10 +182,12 @@ class Summary:
         return tuple(attack for attack in self.attacks if attack.role == "noise")
 
 
-def summarise(rows: pa.Table, plan: Mapping[str, Any], findings: Sequence[Finding] = ()) -> Summary:
+def summarise(
+    rows: pa.Table, plan: Mapping[str, Any], findings: Sequence[Finding] = (), added: Sequence[str] = ()
+) -> Summary:
     """The numbers of a run from its rows (see `runs/rows.py`) and its plan; rows that it does not name are ignored.
 
-    findings: on the model itself, which join the doubts that the rows give rise to.
+    findings: on the model itself, which join the doubts that the rows give rise to. added: names of stages that they called for.
     """
     eps, cube = float(plan["eps"]), laid_out(rows, plan)
     grid = cube.grid
@@ -189,6 +210,7 @@ def summarise(rows: pa.Table, plan: Mapping[str, Any], findings: Sequence[Findin
         clean_margins=_spread(cube.clean.margin[cube.clean.measured]),
         attacks=attacks,
         chain=chain,
+        added=_added(chain, added, eps),
         worst=worst,
         rows=cube.rows,
         expected=expected,
@@ -266,6 +288,16 @@ def _stage(cube: Cube, name: str) -> StageSummary:
         left = _cell(cube, eps, column).accuracy
         cells.append(StageCell(eps, int(asked.sum()), int(settled.sum()), left, int(column.error.sum()), cost))
     return StageSummary(name, cube.roles[name], tuple(cells), _cost([column for _, column in columns]))
+
+
+def _added(chain: Sequence[StageSummary], names: Sequence[str], eps: float) -> Added | None:
+    cells = [(stage.name, cell) for stage in chain if stage.role == "stage" and (cell := stage.at(eps))]
+    late = [cell for name, cell in cells if name in names]
+    early = [cell for name, cell in cells if name not in names]
+    if not late:
+        return None
+    before = early[-1].left.robust if early else None
+    return Added(tuple(names), before, late[-1].left.robust)
 
 
 def _proved(cube: Cube, eps: float) -> Share | None:

@@ -33,6 +33,7 @@ class Run:
     invocations: tuple[Mapping[str, Any], ...]
     findings: tuple[Finding, ...]  # on the model itself
     checks: tuple[str, ...]  # that were put to it
+    added: tuple[str, ...]  # names of the stages that the findings called for
     unreadable: tuple[str, ...]  # names of damaged units, whose rows count as missing
 
 
@@ -47,8 +48,7 @@ def read_run(folder: Path | str) -> Run:
         except (pa.ArrowException, OSError, KeyError):
             unreadable.append(path.name)
     rows = planned_rows(pa.concat_tables(tables), plan)
-    findings, checks = _diagnosis(folder)
-    return Run(folder, asdict(plan), rows, _invocations(folder), findings, checks, tuple(unreadable))
+    return Run(folder, asdict(plan), rows, _invocations(folder), *_diagnosis(folder), tuple(unreadable))
 
 
 def read_kept(run: Run) -> dict[str, dict[int, Array]]:
@@ -78,16 +78,20 @@ def planned_rows(table: pa.Table, plan: Plan) -> pa.Table:
     return table
 
 
-def _diagnosis(folder: Path) -> tuple[tuple[Finding, ...], tuple[str, ...]]:
-    """Findings and names of checks in diagnosis.json; none where there is no such file, or a damaged one."""
+def _diagnosis(folder: Path) -> tuple[tuple[Finding, ...], tuple[str, ...], tuple[str, ...]]:
+    """Findings, names of checks and of added stages in diagnosis.json; none where there is no such file, or a damaged one."""
     path = folder / "diagnosis.json"
     if not path.is_file():
-        return (), ()
+        return (), (), ()
     try:
         noted = json.loads(path.read_text(encoding="utf-8"))
-        return tuple(Finding(**finding) for finding in noted["findings"]), tuple(noted["checks"])
+        return (
+            tuple(Finding(**finding) for finding in noted["findings"]),
+            tuple(noted["checks"]),
+            tuple(noted["stages"]),
+        )
     except (ValueError, KeyError, TypeError):
-        return (), ()
+        return (), (), ()
 
 
 def _invocations(folder: Path) -> tuple[Mapping[str, Any], ...]:
