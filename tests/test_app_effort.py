@@ -95,7 +95,11 @@ def test_the_same_call_again_runs_nothing_and_more_effort_goes_on(digits, tmp_pa
     module, x, labels = digits
     first = brittle.evaluate(module, (x, labels), brittle.linf(EPS), grid=[EPS], out=tmp_path, effort="quick")
     files = {path.name for path in (tmp_path / "units").iterdir()}
+    calls = []
+    listening = module.register_forward_hook(lambda *_: calls.append(1))
     again = brittle.evaluate(module, (x, labels), brittle.linf(EPS), grid=[EPS], out=tmp_path, effort="quick")
+    listening.remove()
+    assert len(calls) == 2  # whether the model works at all, before and in the run
     assert {path.name for path in (tmp_path / "units").iterdir()} == files
     assert facts(again) == facts(first)
 

@@ -35,14 +35,13 @@ from ..runs.plan import AttackEntry, Plan, expand
 from ..runs.rows import Row
 from ..runs.runner import run
 from ..runs.store import Store
-from ..runs.values import decode, encode
+from ..runs.values import encode
 from ..tasks.classification import Classification, parse_goal
 from ..threats import parse_threat
 from ..victims.open import open_victim
 from .chain import stages_of
-from .examine import Examination, called_for, examine, without_gradients
+from .examine import Examination, examined, without_gradients
 from .progress import Progress, progress_bar
-from .prove import provability
 
 BESIDE = ("uniform_noise", "fgsm")  # what everybody knows, beside the chain where no attacks are given
 BASELINE = "uniform_noise"  # what every attack is compared with, also where it is not asked for
@@ -155,17 +154,25 @@ def evaluate(
             f"workers={workers} needs the model and the data as strings, which each process opens for itself; "
             "give for example 'py:module:function' and 'mnist', or workers=1"
         )
-    examined = None
+    looked_at = None
     entries = _entries(BESIDE if attacks is None else attacks)
     if effort or attacks is None:
         stages = stages_of(effort or "standard", threat)
         try_out(victim, samples_of)
-        examined = examine(victim, samples_of, threat, min(samples or len(samples_of), len(samples_of)), seed)
-        proof = provability(victim, samples_of, threat, goal) if prove else None
-        if proof and proof.entry:
-            stages = (*stages[:1], proof.entry, *stages[1:])
-        entries = without_gradients(entries) if examined.blind else entries + stages
-        entries += called_for(examined, threat)
+        looked_at = examined(
+            victim,
+            samples_of,
+            threat,
+            goal=goal,
+            count=min(samples or len(samples_of), len(samples_of)),
+            seed=seed,
+            prove=prove,
+            folder=Path(out) if out is not None else None,
+        )
+        proof = (looked_at.proof.entry,) if looked_at.proof.entry else ()
+        chain = (*stages[:1], *proof, *stages[1:])
+        entries = without_gradients(entries) if looked_at.blind else entries + chain
+        entries += looked_at.stages
     plan = Plan(
         victim=model if isinstance(model, str) else victim.name,
         data=data if isinstance(data, str) else samples_of.name,
@@ -176,7 +183,7 @@ def evaluate(
         goal=goal,
         samples=samples,
         seed=seed,
-        draws=examined.judged if examined else 1,
+        draws=looked_at.judged if looked_at else 1,
         batch_size=batch_size,
         shard=shard,
         keep=keep,
@@ -186,7 +193,7 @@ def evaluate(
         victim,
         samples_of,
         out=out,
-        examined=examined,
+        looked_at=looked_at,
         workers=workers,
         device=device,
         trust=trust,
@@ -200,13 +207,13 @@ def run_plan(
     data: Samples,
     *,
     out: str | Path | None = None,
-    examined: Examination | None = None,
+    looked_at: Examination | None = None,
     workers: int = 1,
     device: str | None = None,
     trust: bool = False,
     progress: Progress | bool = True,
 ) -> Report:
-    """Run what is missing of a plan in the folder `out`, on an opened victim and data; `examined` is noted there."""
+    """Run what is missing of a plan in the folder `out`, on an opened victim and data; `looked_at` is noted there."""
     try_out(victim, data)
     plan = resolve(plan, victim, data)
     task = cells_of(plan, Classification(victim, data, plan.goal, plan.batch_size, draws=plan.draws))
@@ -214,8 +221,8 @@ def run_plan(
     folder = Path(temporary.name if temporary else str(out))
     started, clock = datetime.now().astimezone(), time.perf_counter()
     with Store(folder).open(plan) as store:
-        if examined:
-            store.diagnose(examined.noted(decode(plan.threat, "the threat")))
+        if looked_at:
+            store.diagnose(looked_at.noted())
         try:
             maker = partial(build, device=device, trust=trust)
             with progress_bar(progress) as advance:

@@ -1,8 +1,10 @@
-"""A look at the model before it is attacked: what speaks against its gradients, and which stages that calls for."""
+"""A look at the model before it is attacked: what speaks against its gradients, which stages that calls for, what can be proved."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,27 +21,26 @@ from ..diagnosis.checks.randomness import draws_needed
 from ..diagnosis.diagnose import Diagnosis, diagnose_victim
 from ..diagnosis.probe import Probe
 from ..diagnosis.remedy import try_remedies
+from ..findings import Finding
+from ..runs.identity import content_hash, source_digest
 from ..runs.plan import AttackEntry
 from ..runs.values import decode, encode
+from .prove import Provability, provability
 
-FEWEST, MOST_SAMPLES, PART = 8, 32, 4  # that are looked at: one in so many, and no fewer and no more than these
+FEWEST, MOST, PART = 8, 32, 4  # samples that are looked at: one in so many, and no fewer and no more than these
 CROWD = 1000  # further samples, for what a few cannot show
 JUDGED = 32  # answers that the judge averages where the model answers at random
-MOST = 32  # gradients that an attack averages at most
+GRADIENTS = 32  # that an attack averages at most
 
 
 @dataclass(frozen=True)
 class Examination:
-    """What was found, the remedies that were seen to help, and how many gradients an attack should average (1: the model is not random)."""
+    """What was found, the stages that it calls for, and the proof worth looking for. `key`: of all that this rests on."""
 
+    key: str
     diagnosis: Diagnosis
-    remedies: tuple[Remedy, ...] = ()
-    draws: int = 1
-
-    @property
-    def suspicious(self) -> bool:
-        """Whether something was found that may hide adversarial examples from gradients."""
-        return self.diagnosis.suspicious
+    stages: tuple[AttackEntry, ...]
+    proof: Provability
 
     @property
     def blind(self) -> bool:
@@ -51,28 +52,31 @@ class Examination:
         """Answers that the judge averages."""
         return JUDGED if "random" in self.diagnosis.kinds else 1
 
-    def noted(self, threat: Threat) -> dict[str, Any]:
-        """As plain data, for the run's folder."""
-        return {
-            "findings": [asdict(finding) for finding in self.diagnosis.findings],
-            "checks": list(self.diagnosis.checks),
-            "samples": self.diagnosis.samples,
-            "forwards": self.diagnosis.forwards,
-            "backwards": self.diagnosis.backwards,
-            "remedies": [repr(remedy) for remedy in self.remedies],
-            "draws": self.draws,
-            "stages": [entry.name for entry in called_for(self, threat)],
-        }
+    def noted(self) -> dict[str, Any]:
+        """As plain data, for diagnosis.json."""
+        return {"key": self.key, **asdict(self.diagnosis), "stages": _plain(self.stages), "proof": asdict(self.proof)}
 
 
-def examine(victim: Victim, data: Samples, threat: Threat, count: int, seed: int) -> Examination:
-    """Put the cheap checks to a few of the first `count` samples; where they find something, the dear ones too, and try remedies."""
-    few = min(max(FEWEST, min(count // PART, MOST_SAMPLES)), len(data))
+def examined(
+    victim: Victim, data: Samples, threat: Threat, *, goal: str, count: int, seed: int, prove: bool, folder: Path | None
+) -> Examination:
+    """Look at a few of the first `count` samples; what the run's folder knows of the same question already is not asked again."""
+    parts = [victim.digest, data.digest, encode(threat, "threat"), goal, count, seed, prove, source_digest()]
+    key = content_hash([*parts, source_digest(("diagnosis", "app"))])
+    return _recalled(folder, key) or _examine(key, victim, data, threat, goal, count, seed, prove)
+
+
+def _examine(
+    key: str, victim: Victim, data: Samples, threat: Threat, goal: str, count: int, seed: int, prove: bool
+) -> Examination:
+    """Put the cheap checks to a few samples; where they find something, the dear ones too, and try remedies."""
+    few = min(max(FEWEST, min(count // PART, MOST)), len(data))
     x, labels = data.batch(range(few))
     others = data.batch(range(few, min(few + CROWD, len(data))))
     diagnosis = diagnose_victim(victim, x, labels, threat, others=others, dear=None, seed=seed)
+    proof = provability(victim, data, threat, goal) if prove else Provability(None, "none was asked for")
     if not diagnosis.suspicious:
-        return Examination(diagnosis)
+        return Examination(key, diagnosis, (), proof)
     x = x.to(victim.device, victim.dtype).clamp(victim.lower, victim.upper)
     labels = labels.to(victim.device).long()
     mending = try_remedies(victim, x, labels, threat, diagnosis.findings, seed)
@@ -80,19 +84,17 @@ def examine(victim: Victim, data: Samples, threat: Threat, count: int, seed: int
     if "random" in diagnosis.kinds:
         with victim.undisturbed(seed):
             probe = Probe(victim, x, labels, threat, torch.arange(few), seed)
-            draws = min(max(draws_needed(probe), 2), MOST) if probe.differentiable else MOST
-    return Examination(diagnosis, mending.remedies, draws)
+            draws = min(max(draws_needed(probe), 2), GRADIENTS) if probe.differentiable else GRADIENTS
+    return Examination(key, diagnosis, _called_for(mending.remedies, draws, threat), proof)
 
 
-def called_for(found: Examination, threat: Threat) -> tuple[AttackEntry, ...]:
+def _called_for(remedies: tuple[Remedy, ...], draws: int, threat: Threat) -> tuple[AttackEntry, ...]:
     """Stages beyond those of the effort: through the remedies, over the draws, and without gradients."""
-    if not found.suspicious:
-        return ()
     stages: dict[str, Attack] = {}
-    if found.remedies or found.draws > 1:
-        name = "mended" if found.remedies else "averaged"
-        stages[name] = _through(apgd(40, loss="margin", draws=found.draws), found.remedies)
-        stages[f"{name} to each class"] = _through(apgdt(20, loss="margin", draws=found.draws), found.remedies)
+    if remedies or draws > 1:
+        name = "mended" if remedies else "averaged"
+        stages[name] = _through(apgd(40, loss="margin", draws=draws), remedies)
+        stages[f"{name} to each class"] = _through(apgdt(20, loss="margin", draws=draws), remedies)
     if threat.name in ("linf", "l2", "l1"):
         stages["without gradients"] = parse_attack("square:queries=2000")
     if threat.name == "linf":
@@ -100,10 +102,32 @@ def called_for(found: Examination, threat: Threat) -> tuple[AttackEntry, ...]:
     return tuple(AttackEntry(name=name, role="stage", value=encode(attack, name)) for name, attack in stages.items())
 
 
+def _through(attack: Attack, remedies: tuple[Remedy, ...]) -> Attack:
+    return Through(attack, remedies) if remedies else attack
+
+
 def without_gradients(entries: tuple[AttackEntry, ...]) -> tuple[AttackEntry, ...]:
     """Those whose attacks need no gradient."""
     return tuple(entry for entry in entries if decode(entry.value, entry.name).access is not Access.GRADIENT)
 
 
-def _through(attack: Attack, remedies: tuple[Remedy, ...]) -> Attack:
-    return Through(attack, remedies) if remedies else attack
+def _recalled(folder: Path | None, key: str) -> Examination | None:
+    """What diagnosis.json of the folder holds, if it is of the same question and whole."""
+    if folder is None or not (folder / "diagnosis.json").is_file():
+        return None
+    try:
+        noted = json.loads((folder / "diagnosis.json").read_text(encoding="utf-8"))
+        if noted.pop("key") != key:
+            return None
+        stages = tuple(AttackEntry(**entry) for entry in noted.pop("stages"))
+        proof = noted.pop("proof")
+        entry = AttackEntry(**proof["entry"]) if proof["entry"] else None
+        findings = tuple(Finding(**finding) for finding in noted.pop("findings"))
+        diagnosis = Diagnosis(findings=findings, **{**noted, "checks": tuple(noted["checks"])})
+        return Examination(key, diagnosis, stages, Provability(entry, proof["why_none"]))
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _plain(entries: tuple[AttackEntry, ...]) -> list[dict[str, Any]]:
+    return [asdict(entry) for entry in entries]

@@ -88,7 +88,7 @@ def _diagnosis(folder: Path) -> tuple[tuple[Finding, ...], tuple[str, ...], tupl
         return (
             tuple(Finding(**finding) for finding in noted["findings"]),
             tuple(noted["checks"]),
-            tuple(noted["stages"]),
+            tuple(stage["name"] for stage in noted["stages"]),
         )
     except (ValueError, KeyError, TypeError):
         return (), (), ()

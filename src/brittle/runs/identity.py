@@ -18,8 +18,8 @@ def content_hash(data: Any) -> str:
 
 
 @cache
-def source_digest() -> str:
+def source_digest(rooms: tuple[str, ...] = _ROOMS) -> str:
     """Hash of this package's code that determines a row, read as text and not imported."""
     root = Path(__file__).parent.parent
-    paths = sorted(path for room in _ROOMS for path in (root / room).rglob("*.py"))
+    paths = sorted(path for room in rooms for path in (root / room).rglob("*.py"))
     return content_hash([[path.relative_to(root).as_posix(), path.read_text(encoding="utf-8")] for path in paths])
