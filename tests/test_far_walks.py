@@ -56,7 +56,7 @@ def test_what_lies_beyond_the_radius_is_not_won_and_its_margin_is_that_of_a_poin
 def test_each_far_place_costs_a_walk_and_a_climb_and_a_won_sample_leaves() -> None:
     one, four = (tried(f"far_walks:starts={starts}", honest, eps=0.07) for starts in (0, 3))
     assert (four.forwards > 2 * one.forwards).all()
-    assert (four.forwards <= 4 * (10 + 8 + 10 + 37)).all()
+    assert (four.forwards <= 4 * (10 + 8 + 10 + 27)).all()
     assert (tried("far_walks:starts=8").forwards < four.forwards).all()
 
 
@@ -70,11 +70,35 @@ def test_without_the_nearest_walk_only_the_far_ones_are_made() -> None:
 
 
 def test_square_goes_on_only_where_it_came_near() -> None:
-    short = tried("square_if_near:probe=10,queries=50,reach=0.001", honest, eps=0.05)
-    assert (short.forwards == 12).all()  # x, 10 queries, and one look at the answer
-    long = tried("square_if_near:probe=10,queries=50,reach=1", honest, eps=0.05)
-    assert (long.forwards == 63).all()
-    assert (long.verdict.margin >= short.verdict.margin).all()
+    probe, climb, queries = 10, 4, 50
+    short, longer, whole = (
+        tried(f"square_if_near:probe={probe},climb={climb},queries={queries},reach={reach}", honest, eps=0.05)
+        for reach in (0.001, 0.3, 1)  # eps goes half of the way to the boundary
+    )
+    begun = 2 + 2 * (
+        probe + climb + 2
+    )  # x for each of the two questions what is near, and a look at each start and answer
+    assert (short.forwards == begun + 2).all()
+    assert (longer.forwards == begun + 7 * probe + 3).all()
+    assert (whole.forwards == begun + 7 * probe + queries + 4).all()
+    assert (whole.backwards == 2 * climb).all()
+    assert (short.backwards == 2 * climb).all()
+    assert (whole.verdict.margin >= short.verdict.margin).all()
+
+
+def test_square_finds_what_an_ascent_from_x_does_not() -> None:
+    assert not tried("apgd:steps=60,loss=margin", eps=0.15).verdict.success.any()
+    assert tried("square_if_near", eps=0.15).verdict.success.any()
+
+
+def test_targets_go_on_only_where_they_came_near() -> None:
+    short, whole = (
+        tried(f"targets_if_near:steps=5,targets=1,more=7,reach={reach}", honest, eps=0.05) for reach in (0.01, 1)
+    )
+    assert (short.backwards == 5).all()
+    assert (whole.backwards == 5 + 7).all()
+    assert (whole.forwards - short.forwards == 7 + 2).all()
+    assert (whole.verdict.margin >= short.verdict.margin).all()
 
 
 def test_combinators_refuse_the_wrong_kind() -> None:

@@ -13,6 +13,7 @@ from .app.universal import universal as universal
 from .attacks import Bisect as Bisect
 from .attacks import ByNorm as ByNorm
 from .attacks import Cascade as Cascade
+from .attacks import EachMember as EachMember
 from .attacks import EachTarget as EachTarget
 from .attacks import FarStarts as FarStarts
 from .attacks import FarWalks as FarWalks
@@ -46,6 +47,7 @@ from .attacks.decision.signflip import SignFlip
 from .attacks.decision.surfree import SurFree
 from .attacks.far_walks import far_walks as far_walks
 from .attacks.far_walks import square_if_near as square_if_near
+from .attacks.far_walks import targets_if_near as targets_if_near
 from .attacks.fixed.adam_pgd import AdamPGD
 from .attacks.fixed.constraint_relaxation import ConstraintRelaxation
 from .attacks.fixed.input_optimisation import InputOptimisation
@@ -135,6 +137,7 @@ from .threats import linf as linf
 from .threats import parse_threat as parse_threat
 from .threats import saturation as saturation
 from .threats import spatial as spatial
+from .threats import union as union
 
 adam_pgd = AdamPGD
 alma = ALMA

@@ -2,25 +2,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import replace
+
 from ..attacks import parse_attack
-from ..core.problem import Threat
-from ..errors import unknown
+from ..attacks.combine.each_member import each_member
+from ..core.problem import Attack, Threat
+from ..errors import InputError, unknown
 from ..runs.plan import AttackEntry
 from ..runs.values import encode
+from ..threats import Union
 from .efforts import ANYWHERE, BALLS, EFFORTS, Stage
 
 
 def stages_of(effort: str, threat: Threat) -> tuple[AttackEntry, ...]:
     """The stages of an effort as entries of a plan: its own for Linf, L2 and L1 balls, plain gradient ascent for other threats.
 
+    Under a union every stage that is meant for one of its balls, in the effort's order, under each ball that it is meant for.
     InputError for an unknown effort.
     """
     if effort not in EFFORTS:
         raise unknown("effort", effort, EFFORTS)
-    stages = [stage for stage in EFFORTS[effort] if threat.name in stage.norms] if threat.name in BALLS else ANYWHERE
-    return tuple(_entry(stage) for stage in stages)
+    names = names_in(threat)
+    stages = [stage for stage in EFFORTS[effort] if set(stage.norms) & set(names)]
+    others = tuple(name for name in names if name not in BALLS)
+    if others:
+        stages += [replace(stage, norms=others) for stage in ANYWHERE]
+    return tuple(_entry(stage, threat) for stage in stages)
 
 
-def _entry(stage: Stage) -> AttackEntry:
-    value = encode(parse_attack(stage.attack), stage.name)
-    return AttackEntry(name=stage.name, role="stage", value=value, reach=stage.reach)
+def names_in(threat: Threat) -> tuple[str, ...]:
+    """The norms of a union's balls, each once; of another threat its name."""
+    return tuple(dict.fromkeys(ball.name for ball in threat.balls)) if isinstance(threat, Union) else (threat.name,)
+
+
+def fitted(attack: Attack, threat: Threat, norms: Collection[str], name: str) -> Attack:
+    """Under a union the attack under each of its balls of these norms; under another threat the attack. InputError where it has none."""
+    if not isinstance(threat, Union):
+        return attack
+    meant = tuple(norm for norm in names_in(threat) if norm in norms)
+    if not meant:
+        raise InputError(f"{name} works under {' and '.join(norms)}, the union has {' and '.join(names_in(threat))}")
+    return each_member(attack, meant)
+
+
+def _entry(stage: Stage, threat: Threat) -> AttackEntry:
+    """Named after its norms too, where these are not all of the union's."""
+    name, names = stage.name, names_in(threat)
+    if not set(names) <= set(stage.norms) and isinstance(threat, Union):
+        name = f"{name}, {' and '.join(norm for norm in names if norm in stage.norms)}"
+    value = encode(fitted(parse_attack(stage.attack), threat, stage.norms, name), name)
+    return AttackEntry(name=name, role="stage", value=value, reach=stage.reach)

@@ -36,10 +36,11 @@ from ..runs.rows import Row
 from ..runs.runner import run
 from ..runs.store import Store
 from ..runs.values import encode
+from ..specs import parse_call
 from ..tasks.classification import Classification, parse_goal
 from ..threats import parse_threat
 from ..victims.open import open_victim
-from .chain import stages_of
+from .chain import fitted, names_in, stages_of
 from .examine import Examination, examined, without_gradients
 from .progress import Progress, progress_bar
 
@@ -155,7 +156,7 @@ def evaluate(
             "give for example 'py:module:function' and 'mnist', or workers=1"
         )
     looked_at = None
-    entries = _entries(BESIDE if attacks is None else attacks)
+    entries = _entries(BESIDE if attacks is None else attacks, threat)
     if effort or attacks is None:
         stages = stages_of(effort or "standard", threat)
         try_out(victim, samples_of)
@@ -312,8 +313,8 @@ def _grid(threat: Threat, grid: Sequence[float] | None, data: Samples, victim: V
     return tuple(sorted({*chosen, float(threat.eps)} - {0.0}))
 
 
-def _entries(attacks: Attacks) -> tuple[AttackEntry, ...]:
-    """Name, role and value of each attack, and of the noise baseline; a string is its own name."""
+def _entries(attacks: Attacks, threat: Threat) -> tuple[AttackEntry, ...]:
+    """Name, role and value of each attack, under a union for each ball, and of the noise baseline; a string is its own name."""
     if isinstance(attacks, str):
         attacks = [attacks]
     pairs = list(attacks.items()) if isinstance(attacks, Mapping) else [(_name(a), a) for a in attacks]
@@ -322,9 +323,11 @@ def _entries(attacks: Attacks) -> tuple[AttackEntry, ...]:
     entries = []
     for name, value in pairs:
         attack = parse_attack(value) if isinstance(value, str) else value
-        entries.append(
-            AttackEntry(name=name, role="noise" if _is_noise(attack) else "attack", value=encode(attack, name))
-        )
+        if _is_noise(attack):
+            entries.append(AttackEntry(name=name, role="noise", value=encode(attack, name)))
+            continue
+        norms = ATTACKS[parse_call(value).name].norms.split() if isinstance(value, str) else names_in(threat)
+        entries.append(AttackEntry(name=name, role="attack", value=encode(fitted(attack, threat, norms, name), name)))
     if all(entry.role != "noise" for entry in entries):
         entries.insert(0, AttackEntry(name=BASELINE, role="noise", value=encode(parse_attack(BASELINE), BASELINE)))
     return tuple(entries)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,9 @@ from ..findings import Finding
 from ..runs.identity import content_hash, source_digest
 from ..runs.plan import AttackEntry
 from ..runs.values import decode, encode
+from ..threats import Union
+from .chain import fitted, names_in
+from .efforts import BALLS
 from .prove import Provability, provability
 
 FEWEST, MOST, PART = 8, 32, 4  # samples that are looked at: one in so many, and no fewer and no more than these
@@ -71,35 +75,40 @@ def _examine(
 ) -> Examination:
     """Put the cheap checks to a few samples; where they find something, the dear ones too, and try remedies."""
     few = min(max(FEWEST, min(count // PART, MOST)), len(data))
+    ball = threat.balls[0] if isinstance(threat, Union) else threat  # what is wrong with a model shows in any of them
     x, labels = data.batch(range(few))
     others = data.batch(range(few, min(few + CROWD, len(data))))
-    diagnosis = diagnose_victim(victim, x, labels, threat, others=others, dear=None, seed=seed)
+    diagnosis = diagnose_victim(victim, x, labels, ball, others=others, dear=None, seed=seed)
     proof = provability(victim, data, threat, goal) if prove else Provability(None, "none was asked for")
     if not diagnosis.suspicious:
         return Examination(key, diagnosis, (), proof)
     x = x.to(victim.device, victim.dtype).clamp(victim.lower, victim.upper)
     labels = labels.to(victim.device).long()
-    mending = try_remedies(victim, x, labels, threat, diagnosis.findings, seed)
+    mending = try_remedies(victim, x, labels, ball, diagnosis.findings, seed)
     draws = 1
     if "random" in diagnosis.kinds:
         with victim.undisturbed(seed):
-            probe = Probe(victim, x, labels, threat, torch.arange(few), seed)
+            probe = Probe(victim, x, labels, ball, torch.arange(few), seed)
             draws = min(max(draws_needed(probe), 2), GRADIENTS) if probe.differentiable else GRADIENTS
     return Examination(key, diagnosis, _called_for(mending.remedies, draws, threat), proof)
 
 
 def _called_for(remedies: tuple[Remedy, ...], draws: int, threat: Threat) -> tuple[AttackEntry, ...]:
     """Stages beyond those of the effort: through the remedies, over the draws, and without gradients."""
-    stages: dict[str, Attack] = {}
+    norms = names_in(threat)
+    stages: dict[str, tuple[Attack, Sequence[str]]] = {}
     if remedies or draws > 1:
         name = "mended" if remedies else "averaged"
-        stages[name] = _through(apgd(40, loss="margin", draws=draws), remedies)
-        stages[f"{name} to each class"] = _through(apgdt(20, loss="margin", draws=draws), remedies)
-    if threat.name in ("linf", "l2", "l1"):
-        stages["without gradients"] = parse_attack("square:queries=2000")
-    if threat.name == "linf":
-        stages["by labels alone"] = parse_attack("rays:queries=1000")
-    return tuple(AttackEntry(name=name, role="stage", value=encode(attack, name)) for name, attack in stages.items())
+        stages[name] = _through(apgd(40, loss="margin", draws=draws), remedies), norms
+        stages[f"{name} to each class"] = _through(apgdt(20, loss="margin", draws=draws), remedies), norms
+    if {*norms} & {*BALLS}:
+        stages["without gradients"] = parse_attack("square:queries=2000"), BALLS
+    if "linf" in norms:
+        stages["by labels alone"] = parse_attack("rays:queries=1000"), ("linf",)
+    return tuple(
+        AttackEntry(name=name, role="stage", value=encode(fitted(attack, threat, meant, name), name))
+        for name, (attack, meant) in stages.items()
+    )
 
 
 def _through(attack: Attack, remedies: tuple[Remedy, ...]) -> Attack:

@@ -3,6 +3,7 @@
 from .combine.bisect import Bisect
 from .combine.by_norm import ByNorm
 from .combine.cascade import Cascade
+from .combine.each_member import EachMember
 from .combine.each_target import EachTarget
 from .combine.far_starts import FarStarts
 from .combine.far_walks import FarWalks
@@ -25,6 +26,7 @@ __all__ = [
     "Bisect",
     "ByNorm",
     "Cascade",
+    "EachMember",
     "EachTarget",
     "Entry",
     "FarStarts",

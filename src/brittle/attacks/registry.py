@@ -14,7 +14,7 @@ from ..specs import Call, parse_call, parse_number
 from . import combine, decision, fixed, minimum, score
 from .autoattack import autoattack
 from .entry import Entry
-from .far_walks import far_walks, square_if_near
+from .far_walks import far_walks, square_if_near, targets_if_near
 from .minimal import minimal
 
 FAMILIES: dict[str, dict[str, Entry]] = {
@@ -35,14 +35,19 @@ FAMILIES: dict[str, dict[str, Entry]] = {
         "far_walks": Entry(
             far_walks,
             "brittle",
-            "at most (1 + starts) x ((steps + climb + 10) x (F + B) + 37 x F)",
+            "at most (1 + starts) x ((steps + climb + 10) x (F + B) + 27 x F)",
             "linf l2 l1 l0",
         ),
         "square_if_near": Entry(
             square_if_near,
             "Andriushchenko 2020, arXiv:1912.00049",
-            "at most (queries + probe + 3) x F",
-            "linf l2 l1 box",
+            "at most 2 x climb x (F + B) + (queries + 9 x probe + 10) x F",
+            "linf l2 l1",
+        ),
+        "targets_if_near": Entry(
+            targets_if_near,
+            "Croce and Hein 2020, arXiv:2003.01690",
+            "at most (targets x steps + more) x (F + B) + (2 x targets + 6) x F",
         ),
         **combine.ATTACKS,
     },

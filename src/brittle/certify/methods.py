@@ -13,6 +13,7 @@ from ..core.checks import check_inputs, check_labels
 from ..core.problem import Threat
 from ..core.victim import Victim
 from ..errors import InputError
+from ..threats.union import Union
 from .bends import ReluLines
 from .bounds import ELEMENTS, Bounds, intervals, lower_bounds, narrow
 from .neighbourhood import Neighbourhood, neighbourhood
@@ -112,11 +113,13 @@ class _Method(Protocol):
 
 @torch.no_grad()
 def _each_part(victim: Victim, threat: Threat, x: Tensor, labels: Tensor, bound: _Method) -> Tensor:
-    """Samples a part at a time, so that no tensor is larger than ELEMENTS numbers, or one sample's."""
+    """Samples a part at a time, so that no tensor is larger than ELEMENTS numbers, or one sample's; of a union the least of its balls."""
     check_inputs(x, victim)
     x, labels, unit = x.to(victim.device), labels.to(victim.device), unit_roundoff(victim)
     if not len(x):
         return x.new_zeros(0, dtype=torch.float64)
+    if isinstance(threat, Union):
+        return torch.stack([_each_part(victim, ball, x, labels, bound) for ball in threat.balls]).amin(0)
     network = trace(victim, x)
     (classes,) = network.nodes[-1].shape
     check_labels(labels, len(x), classes)

@@ -161,6 +161,15 @@ class Problem:
         )  # hangs on the point: a gradient of zero
         return nothing.index_copy(0, rows, answered)
 
+    @property
+    def members(self) -> tuple[Problem, ...]:
+        """Under a union of balls, the problem under each of them, in that ball's own sizes; empty under other threats."""
+        regions, units = getattr(self.region, "members", ()), getattr(self.region, "units", ())
+        return tuple(
+            replace(self, region=region, record=None if self.record is None else replace(self.record, unit=unit))
+            for region, unit in zip(regions, units, strict=True)
+        )
+
     def ball(self, attack: str, *norms: str) -> NormBall:
         """The region as a norm ball; InputError, naming the attack, where it is another kind or a norm not among `norms`."""
         norm = getattr(self.region, "norm", None)

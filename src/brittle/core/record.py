@@ -26,6 +26,7 @@ class Record:
     minimises: bool
     refused: Tensor  # (B,) bool
     norm: Norm | None = None  # that sizes are measured in; None: that of the region
+    unit: float = 1.0  # what they are divided by, so that those of several balls compare
 
     @classmethod
     def at(cls, origin: Tensor, minimises: bool) -> Record:
@@ -36,7 +37,7 @@ class Record:
         margin = problem.goal.margin(outputs).double()
         if self.minimises:
             size = problem.region.size(point) if self.norm is None else self.norm.size((point - problem.x).double())
-            score = torch.where(margin > 0, -size.double(), -torch.inf)
+            score = torch.where(margin > 0, -size.double() / self.unit, -torch.inf)
         else:
             score = torch.where(problem.region.contains(point), margin, -torch.inf)
         self.best.offer(point, score, problem.door.rows)

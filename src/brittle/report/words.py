@@ -107,9 +107,12 @@ def counted(n: int, noun: str) -> str:
 
 
 def threat_name(threat: Any) -> str:
-    """`linf`, from a plan's text `linf:8/255` or from its encoded threat."""
+    """`linf`, from a plan's text `linf:8/255` or from its encoded threat; `union (linf 8/255, l2 0.5)`, where radii are scales."""
     if isinstance(threat, str):
         return threat.partition(":")[0]
+    if "members" in threat:
+        parts = [f"{threat_name(member)} {radius(member['eps'], threat_name(member))}" for member in threat["members"]]
+        return f"{_kind(threat).lower()} ({', '.join(parts)})"
     return str(threat.get("name") or _kind(threat).lower())
 
 

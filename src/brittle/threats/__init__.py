@@ -5,6 +5,7 @@ from .mask import Mask
 from .registry import THREATS, parse_threat
 from .semantic import Composite, Semantic, blur, brightness, composite, contrast, hue, saturation
 from .spatial import Flow, Spatial, SpatialRegion, flow, spatial
+from .union import Union, UnionRegion, union
 
 __all__ = [
     "THREATS",
@@ -17,6 +18,8 @@ __all__ = [
     "Semantic",
     "Spatial",
     "SpatialRegion",
+    "Union",
+    "UnionRegion",
     "blur",
     "box",
     "brightness",
@@ -31,4 +34,5 @@ __all__ = [
     "parse_threat",
     "saturation",
     "spatial",
+    "union",
 ]

@@ -13,6 +13,7 @@ from .ball import box, l0, l1, l2, linf
 from .mask import Mask
 from .semantic import blur, brightness, composite, contrast, hue, saturation
 from .spatial import flow, spatial
+from .union import union
 
 THREATS: dict[str, Callable[..., Threat]] = {
     "linf": linf,
@@ -28,16 +29,22 @@ THREATS: dict[str, Callable[..., Threat]] = {
     "hue": hue,
     "blur": blur,
     "composite": composite,
+    "union": union,
 }
 _BALLS = ("linf", "l2", "l1", "l0", "box")
+_PARTS: dict[str, tuple[str, ...]] = {  # what threats are made of that are made of threats
+    "composite": tuple(name for name in THREATS if name not in ("box", "composite", "union")),
+    "union": ("linf", "l2", "l1", "l0"),
+}
 
 
 def parse_threat(text: str) -> Threat:
-    """`linf:8/255`, `l0:10,mask=allowed.png`, `box`, `spatial:angle_deg=20,shift=0.1`, `hue:0.5`, `composite:hue=0.5,linf=8/255`."""
+    """`linf:8/255`, `l0:10,mask=allowed.png`, `box`, `spatial:angle_deg=20,shift=0.1`, `hue:0.5`, `composite:hue=0.5,linf=8/255`,
+    `union:linf=8/255,l2=0.5,l1=12`."""
     call = parse_call(text)
     if call.name not in THREATS:
         raise unknown("threat", call.name, THREATS)
-    if call.name == "composite":
+    if call.name in _PARTS:
         return _composed(text, call)
     if call.name not in _BALLS:
         return _turning(text, call)
@@ -73,12 +80,13 @@ def _turning(text: str, call: Call) -> Threat:
 
 
 def _composed(text: str, call: Call) -> Threat:
-    """The threats of a composite, in order, each by its name and eps."""
+    """A composite or a union: its threats, in order, each by its name and eps."""
     if call.positional or not call.named:
-        raise InputError(f"{text!r} needs threats and their sizes; write for example 'composite:hue=0.5,linf=8/255'")
+        example = "hue=0.5,linf=8/255" if call.name == "composite" else "linf=8/255,l2=0.5"
+        raise InputError(f"{text!r} needs threats and their sizes; write for example '{call.name}:{example}'")
     parts = [(name, value) for name, value in call.named.items() if name != "eps"]
     for name, _ in parts:
-        if name not in THREATS or name in ("box", "composite"):
-            raise unknown("part of composite", name, [name for name in THREATS if name not in ("box", "composite")])
+        if name not in _PARTS[call.name]:
+            raise unknown(f"part of {call.name}", name, _PARTS[call.name])
     threats: list[Any] = [THREATS[name](eps=parse_number(value)) for name, value in parts]
-    return composite(*threats, eps=parse_number(call.named.get("eps", "1")))
+    return THREATS[call.name](*threats, eps=parse_number(call.named.get("eps", "1")))

@@ -35,7 +35,8 @@ class BrendelBethge:
     geometrically to `decay` of its first value, `step_size` times the root of the number of features in units of the input range; the
     authors' falls to a millionth, so that most steps go nowhere. Their solver is BFGS on the dual problem, one sample after another;
     this one is two nested searches for all of them.
-    Cost: at most 1 forward and 1 backward a step, and for the starts 10 of both and 12 + `starts` + 2 x `halvings` forwards more. Norms: all.
+    Cost: at most 1 forward and 1 backward a step, and for the starts 10 of both and 12 + `starts` + 2 x `halvings` forwards more.
+    Norms: all.
     """
 
     steps: int = 1000
