@@ -261,7 +261,8 @@ def table(folder: Path) -> str:
         gaps = [row["gap"] for row in rows]
         lines.append(
             f"\n{kind}, {len(rows)} cases: {statistics.mean(gaps):+.2f} points beside AutoAttack in the mean, {max(gaps):+.2f} at worst; "
-            f"in the median {middle['f']:.0f} F + {middle['b']:.0f} B ({middle['beside']:.0f} F beside), {middle['fewer_f']:.1f} times fewer forwards, "
+            f"in the median {middle['f']:.0f} F + {middle['b']:.0f} B ({middle['beside']:.0f} F beside), "
+            f"{middle['fewer_f']:.1f} times fewer forwards, "
             f"{middle['fewer_b']:.1f} times fewer backwards, {middle['faster']:.1f} times less time"
         )
     return "\n".join(lines)

@@ -47,7 +47,7 @@ STANDARD = (
     Stage(name="square", attack="square_if_near", reach=0.2, norms=FLAT),
     Stage(name="relaxation", attack=RELAXED, reach=0.7, norms=ROUND),
     Stage(name="far walks", attack="far_walks:starts=3,near=false", reach=0.7, norms=ROUND),
-    Stage(name="targets", attack="targets_if_near:steps=20,targets=9,more=80,reach=0.1", reach=0.15, norms=ROUND),
+    Stage(name="targets", attack="targets_if_near:steps=20,targets=9,more=80,reach=0.1", reach=0.1, norms=ROUND),
     Stage(name="long far walks", attack="far_walks:starts=5,steps=24,near=false", reach=0.2, norms=ROUND),
 )
 
