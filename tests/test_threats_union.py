@@ -108,6 +108,15 @@ def test_it_projects_into_the_nearest_ball_and_steps_in_the_steepest() -> None:
     torch.testing.assert_close(half.ascend(middle, sharp, 0.5 * half.radius) - middle, 0.15 * sharp)
 
 
+def test_another_radius_is_another_scale_of_every_ball() -> None:
+    far, half = 1 - X, UNION.with_eps(0.5).around(X, 0.0, 1.0)
+    region = _region(UNION).within(torch.where(IDS % 2 == 0, 0.5, 1.0).double())
+    assert torch.equal(region.project(far)[::2], half.project(far)[::2])
+    assert torch.equal(region.project(far)[1::2], _region(UNION).project(far)[1::2])
+    point = region.select(IDS[::2]).ascend(X[::2], far[::2] - X[::2], region.radius[::2])
+    torch.testing.assert_close(point, half.select(IDS[::2]).ascend(X[::2], far[::2] - X[::2], half.radius[::2]))
+
+
 def test_random_points_come_from_every_ball() -> None:
     x = torch.full((300, 3, 4), 0.5, dtype=torch.float64)
     region = brittle.union(brittle.linf(0.4), brittle.l0(1), brittle.l2(0.001)).around(x, 0.0, 1.0)
