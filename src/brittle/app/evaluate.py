@@ -137,14 +137,13 @@ def evaluate(
     a string such as "linf:8/255"; its eps is the question. effort: quick, standard (where no attacks are given) or exhaustive: a chain of
     attacks from cheap to dear, each on what those before it left open, see `app/efforts.py`. The model is looked at first; where its
     gradients cannot be believed, remedies that were seen to help and attacks that need no gradient join the chain. prove: look for proofs
-    too (`brittle.certify`), on what the first stage left open, if on a few samples one is found. attacks: values,
-    strings or a dict from name to either, each on every sample, beside the chain if an effort is given too; uniform noise is added where
-    no noise is among them. grid: the eps to try (default: quarters of the question's eps up to it, and 1.5 times it, where that still
-    means something). samples: the first so many.
-    goal: untargeted, least-likely, second, random or class:N. out: the run's folder; run again with the same arguments it does only
-    what is missing (default: a temporary folder). workers: processes; more than one needs model and data as strings. keep: samples
-    whose adversarial examples are kept for the gallery. bounds: the model's input range (default: the data's). progress: a bar on the
-    terminal, or a function (rows done, rows in all, name of the attack).
+    too (`brittle.certify`), on what the first stage left open, if on a few samples one is found. attacks: values, strings or a dict from
+    name to either, each on every sample, beside the chain if an effort is given too; uniform noise is added where no noise is among them.
+    grid: the eps to try (default: quarters of the question's eps up to it, and 1.5 times it, where that still means something). samples:
+    the first so many. goal: untargeted, least-likely, second, random or class:N. out: the run's folder; run again with the same arguments
+    it does only what is missing (default: a temporary folder). workers: processes; more than one needs model and data as strings. keep:
+    samples whose adversarial examples are kept for the gallery. bounds: the model's input range (default: the data's). progress: a bar on
+    the terminal, or a function (rows done, rows in all, name of the attack).
     """
     threat = parse_threat(threat) if isinstance(threat, str) else threat
     parse_goal(goal)
@@ -155,7 +154,7 @@ def evaluate(
             f"workers={workers} needs the model and the data as strings, which each process opens for itself; "
             "give for example 'py:module:function' and 'mnist', or workers=1"
         )
-    looked_at = None
+    radii, looked_at = _grid(threat, grid, samples_of, victim), None
     entries = _entries(BESIDE if attacks is None else attacks, threat)
     if effort or attacks is None:
         stages = stages_of(effort or "standard", threat)
@@ -179,7 +178,7 @@ def evaluate(
         data=data if isinstance(data, str) else samples_of.name,
         threat=encode(threat, "threat"),
         eps=float(threat.eps),
-        grid=_grid(threat, grid, samples_of, victim),
+        grid=radii,
         attacks=entries,
         goal=goal,
         samples=samples,
