@@ -288,7 +288,7 @@ def test_robust_accuracy_counts_what_is_right_and_not_won() -> None:
     outcome = brittle.attack(brittle.fgsm(), VICTIM, X, wrong, brittle.linf(0.0))
     assert outcome.clean_correct.tolist() == [False] * 2 + [True] * 5
     assert outcome.robust_accuracy == pytest.approx(5 / 7)
-    assert "2 of 7 won, robust accuracy 71.4%" in repr(outcome)
+    assert "2 of 7 won, robust accuracy 71 %" in repr(outcome)
 
 
 def test_strings_are_attacks() -> None:
