@@ -149,7 +149,7 @@ def _changes(one: Cube, other: Cube, names: list[str], radii: list[float]) -> It
         yield _change("worst case", eps, one.ids, whole, _left(one, eps), _left(other, eps))
     for eps in radii:
         proved = [cube.correct & cube.proved_at(_own(cube, eps)) for cube in (one, other)]
-        if proved[0].any() or proved[1].any():
+        if all("proof" in cube.roles.values() for cube in (one, other)):
             yield _change("proved", eps, one.ids, known, *proved)
 
 
