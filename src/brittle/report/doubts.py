@@ -114,7 +114,9 @@ def _noise(cube: Cube, eps: float) -> Iterator[Finding]:
 
 def _one_step(cube: Cube, eps: float) -> Iterator[Finding]:
     columns = {name: column for (name, at), column in cube.columns.items() if at == eps}
-    names = [name for name in _gradient_attacks(cube) if name in columns and cube.roles[name] == "attack"]  # on every sample
+    names = [
+        name for name in _gradient_attacks(cube) if name in columns and cube.roles[name] == "attack"
+    ]  # on every sample
     single = [name for name in names if columns[name].gradients == 1]
     many = [name for name in names if columns[name].gradients > 2]
     for one in single:
