@@ -20,9 +20,10 @@ from brittle.attacks.fixed import recipes
 from brittle.attacks.fixed.apgd import APGD, checkpoints
 from brittle.attacks.fixed.apgd_l1 import SparseAPGD
 from brittle.attacks.parts.query import query
+from brittle.core.access import Access
 from brittle.core.goal import Classify
 from brittle.core.losses import LOSSES, SLOPES
-from brittle.core.oracle import Access, Ledger, Oracle
+from brittle.core.oracle import Ledger, Oracle
 from brittle.core.problem import Problem
 from brittle.core.streams import Streams
 from brittle.core.trial import Trial, attempt

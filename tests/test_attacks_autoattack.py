@@ -19,8 +19,8 @@ from brittle.attacks.fixed.apgd import APGD
 from brittle.attacks.fixed.apgd_l1 import SparseAPGD
 from brittle.attacks.minimum.fab import FAB
 from brittle.attacks.score.square import Square
+from brittle.core.access import Access
 from brittle.core.goal import Classify
-from brittle.core.oracle import Access
 from brittle.core.problem import Attack, Problem
 from brittle.core.trial import attempt
 from brittle.core.victim import as_victim

@@ -23,8 +23,9 @@ from brittle.attacks.minimum.superdeepfool import SuperDeepFool
 from brittle.attacks.parts.hunt import Hunt
 from brittle.attacks.parts.linearise import nearest_plane
 from brittle.attacks.parts.shrink import shrunk
+from brittle.core.access import Access
 from brittle.core.goal import Classify
-from brittle.core.oracle import Access, Ledger, Oracle
+from brittle.core.oracle import Ledger, Oracle
 from brittle.core.problem import Problem
 from brittle.core.streams import Streams
 from brittle.core.trial import Trial, attempt

@@ -16,8 +16,9 @@ from brittle.attacks.score.estimators import Bandits, Sampled
 from brittle.attacks.score.sign_hunter import SignHunter
 from brittle.attacks.score.simba import SimBA
 from brittle.attacks.score.square import SPAN, Square
+from brittle.core.access import Access
 from brittle.core.goal import Classify
-from brittle.core.oracle import Access, Ledger, Oracle
+from brittle.core.oracle import Ledger, Oracle
 from brittle.core.problem import Problem
 from brittle.core.streams import Streams
 from brittle.core.trial import Trial, attempt

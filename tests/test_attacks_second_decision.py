@@ -15,8 +15,9 @@ from brittle.attacks.decision.hop_skip_jump import HopSkipJump, _touching
 from brittle.attacks.decision.pointwise import Pointwise, _salt_and_pepper
 from brittle.attacks.decision.signflip import SignFlip, _enlarged, _flip, _inwards, _Walk
 from brittle.attacks.parts.asker import Asker
+from brittle.core.access import Access
 from brittle.core.goal import Classify
-from brittle.core.oracle import Access, Ledger, Oracle
+from brittle.core.oracle import Ledger, Oracle
 from brittle.core.problem import Problem
 from brittle.core.streams import Streams
 from brittle.core.trial import Trial, attempt

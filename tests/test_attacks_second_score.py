@@ -15,8 +15,9 @@ from brittle.attacks.score.nattack import NAttack, _points, _squashed
 from brittle.attacks.score.parsimonious import Parsimonious, _owners
 from brittle.attacks.score.pixle import Pixle
 from brittle.attacks.score.zoo import ZOO, _slopes
+from brittle.core.access import Access
 from brittle.core.goal import Classify
-from brittle.core.oracle import Access, Ledger, Oracle
+from brittle.core.oracle import Ledger, Oracle
 from brittle.core.problem import Problem
 from brittle.core.streams import Streams
 from brittle.core.trial import Trial, attempt

@@ -22,8 +22,8 @@ from brittle.attacks.minimum.vfga import VFGA
 from brittle.attacks.score.one_pixel import OnePixel
 from brittle.attacks.score.patch_rs import FrameRS, PatchRS
 from brittle.attacks.score.sparse_rs import SparseRS
+from brittle.core.access import Access
 from brittle.core.goal import Classify
-from brittle.core.oracle import Access
 from brittle.core.problem import Problem
 from brittle.core.trial import Trial, attempt
 from brittle.core.victim import Victim

@@ -14,8 +14,8 @@ from brittle.attacks.combine.replay import Replay
 from brittle.attacks.combine.restarts import Restarts
 from brittle.attacks.combine.start_from import StartFrom
 from brittle.attacks.combine.widening import Widening
+from brittle.core.access import Access
 from brittle.core.goal import Classify
-from brittle.core.oracle import Access
 from brittle.core.trial import Trial, attempt
 from brittle.runs.values import decode, encode
 from brittle.testing import assert_conforms, network

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 import brittle
+from brittle.core.access import Access
 from brittle.core.goal import Classify
-from brittle.core.oracle import Access
 from brittle.core.problem import Problem
 from brittle.core.trial import attempt
 from brittle.testing import assert_conforms, check_attack, network

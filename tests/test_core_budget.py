@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 import brittle
+from brittle.core.access import Access
 from brittle.core.goal import Classify
 from brittle.core.losses import LOSSES, find_slope
-from brittle.core.oracle import Access
 from brittle.core.problem import Problem
 from brittle.core.trial import attempt
 from brittle.testing import network

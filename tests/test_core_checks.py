@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 import brittle
-from brittle.core.oracle import Access
+from brittle.core.access import Access
 from brittle.core.victim import as_victim, digest_of
 from brittle.errors import InputError
 from brittle.testing import network

@@ -11,12 +11,13 @@ import torch
 from torch import Tensor
 
 import brittle
+from brittle.core.access import Access
 from brittle.core.goal import Classify
 from brittle.core.incumbent import Incumbent
 from brittle.core.judge import judge
-from brittle.core.oracle import Access, BudgetSpent, Ledger, Oracle
+from brittle.core.oracle import BudgetSpent, Ledger, Oracle
 from brittle.core.trial import attempt
-from brittle.core.victim import as_victim
+from brittle.core.victim import Victim, as_victim
 from brittle.errors import InputError
 from brittle.testing import linear, network
 from brittle.testing.victims import inputs
@@ -167,3 +168,13 @@ def test_outputs_may_have_another_dtype_than_inputs(dtypes: tuple[torch.dtype, t
         outcome = brittle.attack(attack, victim, x, victim(x).argmax(1), brittle.l2(0.5))
         assert outcome.x_adv.dtype == dtypes[0]
         assert outcome.feasible.all()
+
+
+def test_a_victim_that_gives_scores_refuses_attacks_by_gradient() -> None:
+    blind = Victim(lambda x: x.flatten(1)[:, :2], access=Access.SCORES, name="far away")
+    x, labels = torch.full((1, 2), 0.5), torch.tensor([0])
+    with pytest.raises(InputError, match="GradientAscent needs gradients and far away gives scores alone"):
+        attempt(brittle.fgsm(), blind, brittle.linf(0.1), x, Classify(labels), torch.arange(1), 0)
+    assert (
+        attempt(brittle.square(steps=5), blind, brittle.linf(0.1), x, Classify(labels), torch.arange(1), 0).forwards > 0
+    )

@@ -13,8 +13,9 @@ import brittle
 from brittle.attacks.combine.through import Through
 from brittle.attacks.remedies import MendedDoor, Rejection, Remedy, Rescale, Smoothed, StraightThrough, mended
 from brittle.attacks.remedies.rejection import losing, lost
+from brittle.core.access import Access
 from brittle.core.goal import Classify, Match
-from brittle.core.oracle import Access, Ledger, Oracle
+from brittle.core.oracle import Ledger, Oracle
 from brittle.core.streams import Streams
 from brittle.core.trial import Trial, attempt
 from brittle.core.victim import Victim, as_victim

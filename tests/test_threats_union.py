@@ -13,8 +13,8 @@ from torch import Tensor, nn
 import brittle
 from brittle.app.chain import stages_of
 from brittle.certify import Crown, prove
+from brittle.core.access import Access
 from brittle.core.goal import Classify
-from brittle.core.oracle import Access
 from brittle.core.streams import Streams
 from brittle.core.trial import Trial, attempt
 from brittle.core.victim import Victim, as_victim

@@ -111,8 +111,8 @@ from .attacks.score.simba import SimBA
 from .attacks.score.sparse_rs import SparseRS
 from .attacks.score.square import Square
 from .attacks.score.zoo import ZOO
+from .core.access import Access as Access
 from .core.losses import register_loss as register_loss
-from .core.oracle import Access as Access
 from .core.problem import Attack as Attack
 from .core.problem import Problem as Problem
 from .core.victim import Victim as Victim

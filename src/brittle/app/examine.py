@@ -14,7 +14,7 @@ from ..attacks import parse_attack
 from ..attacks.combine.through import Through
 from ..attacks.fixed.recipes import apgd, apgdt
 from ..attacks.remedies import Remedy
-from ..core.oracle import Access
+from ..core.access import Access
 from ..core.problem import Attack, Threat
 from ..core.victim import Victim
 from ..data.samples import Samples

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from ..attacks.fixed.recipes import apgd
+from ..core.access import Access
 from ..core.checks import check_budget, check_finite, check_indices, check_inputs
 from ..core.goal import Match
-from ..core.oracle import Access
 from ..core.problem import Attack, Threat
 from ..core.trial import attempt
 from ..core.victim import Victim, as_victim, refuse_training_mode

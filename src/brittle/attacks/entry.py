@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ..core.oracle import Access
+from ..core.access import Access
 from ..core.problem import Attack
 
 

@@ -4,26 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from enum import Enum
 
 import torch
 from torch import Tensor
 
 from ..errors import InputError
+from .access import Access
 from .victim import Victim
-
-
-class Access(Enum):
-    """What an attack may learn from a query."""
-
-    GRADIENT = "gradient"  # outputs and their gradient
-    SCORES = "scores"  # outputs
-    LABELS = "labels"  # the predicted class, as one-hot outputs
-
-    @classmethod
-    def most(cls, *kinds: Access) -> Access:
-        """The kind that gives all that these do."""
-        return min(kinds, key=list(cls).index)
 
 
 @dataclass(eq=False)

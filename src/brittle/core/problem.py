@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
+from .access import Access
 from .goal import Classify, Goal, about_classes
 from .norms import Norm
-from .oracle import Access, BudgetSpent, Oracle
+from .oracle import BudgetSpent, Oracle
 from .record import Record
 from .streams import Streams
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..kernels.shapes import wide
+from .access import Access
 from .goal import Goal
 from .judge import Verdict, judge
 from .oracle import BudgetSpent, Ledger, Oracle
@@ -21,6 +22,8 @@ from .victim import Victim
 ROUNDING = (
     64  # units in the last place of the largest output: by so much do a network's outputs differ from batch to batch
 )
+
+_NEEDS = {Access.GRADIENT: "gradients", Access.SCORES: "scores", Access.LABELS: "labels"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +63,11 @@ def attempt(
     if not dataclasses.is_dataclass(attack) or not callable(attack):
         name = getattr(attack, "__name__", type(attack).__name__)
         raise InputError(f"{name!r} is not an attack value; did you forget to call it, as in brittle.{name}()?")
+    if not victim.access.gives(attack.access):
+        raise InputError(
+            f"{type(attack).__name__} needs {_NEEDS[attack.access]} and {victim.name} gives {_NEEDS[victim.access]} alone; "
+            f"choose an attack that asks for no more (`brittle list attacks` has a column for it)"
+        )
     narrow = x.dtype if x.dtype in (torch.float16, torch.bfloat16) else None
     wide = x.clone() if narrow is None else x.float()  # the attack's own: writing into it moves no yardstick
     theirs = threat.around(wide, victim.lower, victim.upper)

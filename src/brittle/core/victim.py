@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
+from .access import Access
 
 CPU = torch.device("cpu")
 
@@ -22,7 +23,9 @@ class Victim:
     """A classifier `forward(x) -> logits (B, C)` on inputs (B, *S) in [lower, upper].
 
     Normalisation and any other preprocessing live inside `forward`. `module` is kept, where there is one, so that its weights can be
-    frozen during an attack and its mode checked. `digest` identifies the weights and the architecture.
+    frozen during an attack and its mode checked. `digest` identifies the weights and the architecture. `access` is the most that the
+    model gives: one behind an API has scores or labels and no gradient. `shape` and `classes` are what is known of one input and of the
+    outputs' names; empty where nothing is.
     """
 
     forward: Callable[[Tensor], Tensor]
@@ -32,6 +35,9 @@ class Victim:
     digest: str = ""
     module: nn.Module | None = None
     device: torch.device = CPU
+    access: Access = Access.GRADIENT
+    shape: tuple[int, ...] = ()  # of one input: (3, 224, 224)
+    classes: tuple[str, ...] = ()  # in the order of the outputs
 
     @property
     def dtype(self) -> torch.dtype:

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ..core.oracle import Access
+from ..core.access import Access
 from ..core.problem import Attack, Threat
 from ..errors import InputError
 from ..threats import l0, l1, l2, linf

@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..core.access import Access
 from ..core.goal import Classify
-from ..core.oracle import Access, Ledger, Oracle
+from ..core.oracle import Ledger, Oracle
 from ..core.problem import Attack, Problem, Threat
 from ..core.streams import Streams
 from ..core.trial import Trial, attempt

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...core.oracle import Access
+from ...core.access import Access
 from ..entry import Entry
 from .bisect import bisect_pgd
 from .replay import Replay

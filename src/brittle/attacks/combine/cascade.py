@@ -8,8 +8,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from ...core.access import Access
 from ...core.incumbent import Incumbent
-from ...core.oracle import Access
 from ...core.problem import Attack, Problem
 from ...errors import InputError
 from .answers import offer_answer

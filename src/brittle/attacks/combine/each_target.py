@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from ...core.access import Access
 from ...core.goal import without
 from ...core.incumbent import Incumbent
-from ...core.oracle import Access
 from ...core.problem import Attack, Problem
 from ..parts.options import at_least
 from .answers import offer_answer

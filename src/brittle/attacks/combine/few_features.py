@@ -8,9 +8,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from ...core.access import Access
 from ...core.incumbent import Incumbent
 from ...core.norms import L2
-from ...core.oracle import Access
 from ...core.problem import Attack, Problem
 from ...errors import InputError
 from ..parts.options import at_least, between

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...core.oracle import Access
+from ...core.access import Access
 from ...core.problem import Problem
 from ...errors import InputError
 

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from ...core.oracle import Access
+from ...core.access import Access
 from ...core.problem import Attack, Problem
 from ...errors import InputError
 from ..remedies.door import MendedDoor, Remedy

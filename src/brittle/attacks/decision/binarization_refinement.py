@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from ...core.oracle import Access
+from ...core.access import Access
 from ...core.problem import Problem
 from ..parts.asker import Asker
 from ..parts.options import at_least, one_of

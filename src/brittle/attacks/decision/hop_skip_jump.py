@@ -12,7 +12,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from ...core.oracle import Access
+from ...core.access import Access
 from ...core.problem import NormBall, Problem
 from ...kernels.circles import across, unit
 from ...kernels.shapes import wide

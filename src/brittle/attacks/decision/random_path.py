@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from ...core.oracle import Access
+from ...core.access import Access
 from ...core.problem import NormBall, Problem
 from ...kernels.shapes import wide
 from ..parts.asker import Asker, Path, narrowed, segment

@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ...core.oracle import Access
+from ...core.access import Access
 from ...core.problem import Problem
 from ...kernels.shapes import wide
 from ..parts.asker import Asker

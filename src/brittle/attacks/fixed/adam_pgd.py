@@ -8,8 +8,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from ...core.access import Access
 from ...core.losses import find_loss, find_slope
-from ...core.oracle import Access
 from ...core.problem import Problem
 from ...kernels.adam import Adam
 from ...kernels.shapes import wide

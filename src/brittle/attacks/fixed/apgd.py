@@ -8,9 +8,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from ...core.access import Access
 from ...core.incumbent import Incumbent
 from ...core.losses import find_loss
-from ...core.oracle import Access
 from ...core.problem import Problem
 from ..parts.halving import Halving, checkpoints
 from ..parts.options import at_least, between

@@ -8,9 +8,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from ...core.access import Access
 from ...core.goal import without
 from ...core.incumbent import Incumbent
-from ...core.oracle import Access
 from ...core.problem import Problem
 from ...errors import InputError
 from ..parts.options import at_least

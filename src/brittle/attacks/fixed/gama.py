@@ -7,9 +7,9 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from ...core.access import Access
 from ...core.goal import Classify
 from ...core.losses import find_slope
-from ...core.oracle import Access
 from ...core.problem import Problem
 from ..parts.ascent import Ascent
 from ..parts.climb import kept

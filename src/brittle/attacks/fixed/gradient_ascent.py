@@ -8,9 +8,9 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
+from ...core.access import Access
 from ...core.incumbent import Incumbent
 from ...core.losses import Loss, find_loss, find_slope
-from ...core.oracle import Access
 from ...core.problem import Problem
 from ...errors import InputError
 from ...kernels.sampling import mix

@@ -8,8 +8,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from ...core.access import Access
 from ...core.losses import find_loss
-from ...core.oracle import Access
 from ...core.problem import Problem
 from ..parts.options import at_least, positive
 from ..parts.query import query

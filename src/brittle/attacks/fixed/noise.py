@@ -8,8 +8,8 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
+from ...core.access import Access
 from ...core.incumbent import Incumbent
-from ...core.oracle import Access
 from ...core.problem import Problem
 from ..parts.furthest import furthest
 from ..parts.options import at_least, one_of

@@ -8,9 +8,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from ...core.access import Access
 from ...core.incumbent import Incumbent
 from ...core.norms import L2
-from ...core.oracle import Access
 from ...core.problem import Problem
 from ...kernels import planes, trust_region
 from ...kernels.shapes import wide

@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ...core.oracle import Access
+from ...core.access import Access
 from ...core.problem import Problem
 from ..parts.linearise import crossing, nearest_plane
 from ..parts.options import at_least

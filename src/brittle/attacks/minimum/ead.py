@@ -8,8 +8,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from ...core.access import Access
 from ...core.incumbent import Incumbent
-from ...core.oracle import Access
 from ...core.problem import NormBall, Problem
 from ...kernels import sizes
 from ...kernels.shapes import wide

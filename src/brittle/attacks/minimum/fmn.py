@@ -9,10 +9,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from ...core.access import Access
 from ...core.incumbent import Incumbent
 from ...core.losses import find_loss
 from ...core.norms import Norm
-from ...core.oracle import Access
 from ...core.problem import NormBall, Problem
 from ...kernels.shapes import wide
 from ..parts.furthest import furthest

@@ -9,9 +9,9 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
+from ...core.access import Access
 from ...core.goal import without
 from ...core.incumbent import Incumbent
-from ...core.oracle import Access
 from ...core.problem import NormBall, Problem
 from ...kernels.pairs import best_pair
 from ..parts.options import at_least, between, one_of

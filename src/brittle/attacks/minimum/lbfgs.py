@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ...core.access import Access
 from ...core.incumbent import Incumbent
-from ...core.oracle import Access
 from ...core.problem import NormBall, Problem
 from ...kernels.lbfgs import minimise
 from ...kernels.shapes import wide

@@ -9,9 +9,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from ...core.access import Access
 from ...core.incumbent import Incumbent
 from ...core.losses import find_slope
-from ...core.oracle import Access
 from ...core.problem import Problem
 from ...kernels.adam import Adam
 from ...kernels.shapes import wide

@@ -8,8 +8,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from ...core.access import Access
 from ...core.norms import L0, L1, L2
-from ...core.oracle import Access
 from ...core.problem import Problem
 from ...kernels.shapes import wide
 from ..parts.hunt import finite

@@ -9,9 +9,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from ...core.access import Access
 from ...core.incumbent import Incumbent
 from ...core.losses import cross_entropy, find_slope
-from ...core.oracle import Access
 from ...core.problem import NormBall, Problem
 from ..parts.options import at_least
 from ..parts.together import outputs_together

@@ -8,8 +8,8 @@ from typing import ClassVar, cast
 import torch
 from torch import Tensor
 
+from ...core.access import Access
 from ...core.losses import find_loss
-from ...core.oracle import Access
 from ...core.problem import NormBall, Problem
 from ...kernels.shapes import wide
 from ..parts.climb import Climb, kept

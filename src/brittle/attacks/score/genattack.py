@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ...core.access import Access
 from ...core.incumbent import Incumbent
 from ...core.losses import find_loss
-from ...core.oracle import Access
 from ...core.problem import NormBall, Problem
 from ...core.streams import Streams
 from ...kernels.shapes import wide

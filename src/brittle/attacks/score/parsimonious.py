@@ -10,8 +10,8 @@ from typing import ClassVar, cast
 import torch
 from torch import Tensor
 
+from ...core.access import Access
 from ...core.losses import find_loss
-from ...core.oracle import Access
 from ...core.problem import NormBall, Problem
 from ...core.streams import Streams
 from ...kernels.squares import Shape, planes

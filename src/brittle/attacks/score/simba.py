@@ -9,8 +9,8 @@ from typing import ClassVar, Literal, cast
 import torch
 from torch import Tensor
 
+from ...core.access import Access
 from ...core.losses import find_loss
-from ...core.oracle import Access
 from ...core.problem import NormBall, Problem
 from ...kernels.dct import dct
 from ...kernels.squares import Shape, planes
