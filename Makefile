@@ -9,13 +9,13 @@ demo: .venv/installed.stamp
 	$(BIN)/brittle demo
 
 test: .venv/test.stamp
-	$(BIN)/python -m pytest -n 2 --cov=brittle --cov-report=term:skip-covered
+	$(BIN)/python -m pytest -n 2 --dist worksteal --cov=brittle --cov-report=term:skip-covered
 
 check: .venv/test.stamp  ## format, lint, types, layers, fast tests: under two minutes
 	$(BIN)/ruff format --check src tests benchmarks
 	$(BIN)/ruff check src tests benchmarks
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -q -n 2 -m "not slow" --durations=5
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not slow" --durations=5
 
 format: .venv/test.stamp
 	$(BIN)/ruff format src tests benchmarks

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import inspect
 import math
+from collections.abc import Iterable
 from typing import Any
+
+import pytest
 
 from brittle.attacks import ATTACKS
 
 NAMES = [name for name, entry in ATTACKS.items() if entry.given_access is None]
+# A cheap one of each kind: what is left of the tests over the whole registry where those marked slow are left out.
+SAMPLE = {"fgsm", "pgd", "apgd", "deepfool", "sigma_zero", "square", "sparse_rs", "pointwise"}
 
 OPTIONS: dict[str, dict[str, Any]] = {  # where six steps, or the defaults, are not what the laws need
     "odi_pgd": {"steps": 6, "restarts": 2},
@@ -21,7 +26,7 @@ OPTIONS: dict[str, dict[str, Any]] = {  # where six steps, or the defaults, are 
     "frame_rs": {"queries": 60, "width": 1},
     "one_pixel": {"queries": 60, "population": 10},
     "bisect_pgd": {"steps": 6, "rounds": 7},
-    "minimal": {"budget": 400},
+    "minimal": {"budget": 200},
     "autoattack": {"steps": 6, "queries": 20},
     "square_if_near": {"queries": 20, "probe": 10, "climb": 4},
     "targets_if_near": {"steps": 4, "targets": 2, "more": 6},
@@ -80,6 +85,12 @@ RATIOS: dict[str, float] = {  # size / optimum on linear victims, where it is no
     "tangent": 1.25,
     "binarization_refinement": math.inf,  # it refines for models that binarise, which these do not
 }
+
+
+def each(norms: Iterable[str] | None = None) -> list[Any]:
+    """For parametrize: the names of the attacks, of those alone that take one of the norms; all but a sample are slow."""
+    names = [name for name in NAMES if norms is None or any(takes(name, norm) for norm in norms)]
+    return [pytest.param(name, marks=[] if name in SAMPLE else [pytest.mark.slow]) for name in names]
 
 
 def quick(name: str, **more: Any) -> Any:

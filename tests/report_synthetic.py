@@ -68,7 +68,7 @@ def synthetic_rows(cell: Cell, ids: Iterable[int]) -> list[Row]:
         label, other = (int(c) for c in rng.choice(10, 2, replace=False))
         distance = -0.02 if rng.random() < 0.035 else float(rng.gamma(3.0, 0.05))
         luck = float(rng.normal(1, 0.05)) if cell.role == "attack" else 1.0
-        moved = 0.0 if cell.role == "clean" else cell.eps * STRENGTH[cell.name] * luck
+        moved = 0.0 if cell.role == "clean" else cell.eps * STRENGTH.get(cell.name, 0.0) * luck
         margin = 40 * (moved - distance)
         forwards, backwards = STEPS.get(cell.name, (1, 0))
         rows.append(

@@ -66,6 +66,7 @@ def naive(module: nn.Module, x: Tensor, labels: Tensor) -> float:
     return report.robust_accuracy
 
 
+@pytest.mark.slow
 def test_a_chain_finds_what_its_attacks_find_and_asks_only_about_what_is_open(digits, honest) -> None:
     module, x, labels = digits
     assert kinds(honest) == set()
@@ -82,6 +83,7 @@ def test_a_chain_finds_what_its_attacks_find_and_asks_only_about_what_is_open(di
     assert all(many <= asked[0] - done for many, done in zip(asked[1:], settled, strict=False))
 
 
+@pytest.mark.slow
 def test_batches_and_shards_change_no_row(digits) -> None:
     module, x, labels = digits
     exact = copy.deepcopy(module).double()
@@ -91,6 +93,7 @@ def test_batches_and_shards_change_no_row(digits) -> None:
     assert facts(one) == facts(two)
 
 
+@pytest.mark.slow
 def test_the_same_call_again_runs_nothing_and_more_effort_goes_on(digits, tmp_path: Path) -> None:
     module, x, labels = digits
     first = brittle.evaluate(module, (x, labels), brittle.linf(EPS), grid=[EPS], out=tmp_path, effort="quick")
@@ -119,6 +122,7 @@ def test_an_unknown_effort_is_a_sentence(digits) -> None:
     ],
     ids=["saturated probabilities", "quantised", "numpy"],
 )
+@pytest.mark.slow
 def test_what_hides_gradients_is_named_and_the_number_is_that_of_the_honest_model(digits, honest, liar, kind) -> None:
     module, x, labels = digits
     lying = liar(module)
@@ -132,6 +136,7 @@ def test_what_hides_gradients_is_named_and_the_number_is_that_of_the_honest_mode
     assert "Why it matters" in page
 
 
+@pytest.mark.slow
 def test_a_random_model_is_attacked_and_judged_over_its_draws(digits) -> None:
     module, x, labels = digits
 

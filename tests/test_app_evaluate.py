@@ -65,6 +65,18 @@ def test_an_attack_with_settings_of_its_own_is_named_by_them_and_shares_show_no_
     assert f"robust accuracy {100 * outcome.robust_accuracy:.0f} %" in repr(outcome)
 
 
+def test_progress_speaks_of_the_look_at_the_model_before_the_rows(digits) -> None:
+    module, x, labels = digits
+    seen: list[tuple[int, int, str]] = []
+    options = {"effort": "quick", "grid": [0.02], "prove": False}
+    brittle.evaluate(
+        module, (x[:16], labels[:16]), brittle.linf(0.02), progress=lambda *told: seen.append(told), **options
+    )
+    assert seen[:2] == [(0, 3, "diagnosis"), (1, 3, "proofs")]
+    assert next(name for _, _, name in seen if name not in ("diagnosis", "proofs", "remedies")) == "clean"
+    assert seen[-1][0] == seen[-1][1]
+
+
 @pytest.mark.parametrize("kind", ["dataset", "loader"])
 def test_a_dataset_or_loader_gives_the_rows_that_the_tensors_give(digits, kind: str) -> None:
     module, x, labels = digits

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -13,6 +9,7 @@ from scipy.optimize import lsq_linear
 from torch import Tensor, nn
 
 import brittle
+import published
 from brittle.core.goal import Match
 from brittle.core.victim import Victim, as_victim
 from brittle.data.open import open_data
@@ -239,16 +236,7 @@ def test_a_digit_mimics_another_in_a_hidden_layer(digits: Victim, attack: brittl
 
 @pytest.mark.data
 def test_a_mnist_digit_is_taken_for_its_guide() -> None:
-    weights = Path(os.environ["BRITTLE_DATA"]) / "weights"
-    if not weights.exists():
-        pytest.skip("no pretrained networks there")
-    sys.path.insert(0, str(weights))
-    try:
-        from load import load  # type: ignore[import-not-found]
-
-        net = load("mnist_convsmall_nat_eran")[0].eval()
-    finally:
-        sys.path.remove(str(weights))
+    net = published.network("mnist_convsmall_nat_eran")
     x, labels = open_data("mnist").batch(range(40))
     made = brittle.mimic(net, x, x.roll(1, 0), brittle.linf(0.3), attack=brittle.apgd(steps=40, loss="margin"))
     assert made.share.mean() < 0.35

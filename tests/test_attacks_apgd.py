@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -13,6 +10,7 @@ import torch
 from torch import Tensor
 
 import brittle
+import published
 from brittle.attacks.combine.by_norm import ByNorm
 from brittle.attacks.combine.each_target import EachTarget
 from brittle.attacks.combine.output_diversified import OutputDiversified
@@ -27,6 +25,7 @@ from brittle.core.oracle import Ledger, Oracle
 from brittle.core.problem import Problem
 from brittle.core.streams import Streams
 from brittle.core.trial import Trial, attempt
+from brittle.data.open import open_data
 from brittle.kernels.ascent import largest_signs
 from brittle.testing import linear, network
 from brittle.testing.references import nearest
@@ -456,21 +455,13 @@ def test_by_norm_takes_the_attack_made_for_the_norm() -> None:
 
 def _left(attack: Any, threat: Any, count: int = 100) -> int:
     """How many of the first test digits stand on the network mnist_kw_eps01."""
-    root = Path(os.environ["BRITTLE_DATA"])
-    if not (root / "weights").exists():
-        pytest.skip("needs weights/ beside data/")
-    sys.path.insert(0, str(root / "weights"))
-    from load import load
-
-    from brittle.data.open import open_data
-
-    module, _ = load("mnist_kw_eps01")
     x, labels = open_data("mnist").batch(range(count))
-    outcome = brittle.attack(attack, module.eval(), x, labels, threat)
+    outcome = brittle.attack(attack, published.network("mnist_kw_eps01"), x, labels, threat)
     assert outcome.feasible.all()
     return int((outcome.clean_correct & ~outcome.success).sum())
 
 
+@pytest.mark.slow
 @pytest.mark.data
 @pytest.mark.parametrize(
     ("threat", "original", "slack"),
@@ -483,6 +474,7 @@ def test_as_strong_as_the_original(threat: Any, original: int, slack: int) -> No
     assert original - 2 * slack <= _left(recipes.apgd(100), threat) <= original + slack
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_sparse_steps_and_larger_balls_are_what_makes_l1_strong() -> None:
     """Of 99: 23, with small balls alone 50, without sparse steps 62; PGD leaves 81."""

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +12,7 @@ from scipy.optimize import linprog, minimize
 from torch import Tensor
 
 import brittle
+import published
 from brittle.attacks.minimum.deepfool import DeepFool
 from brittle.attacks.minimum.fab import FAB
 from brittle.attacks.minimum.fmn import FMN
@@ -293,6 +291,7 @@ def test_a_bad_value_is_a_sentence(kind: Any, options: dict[str, Any], sentence:
         kind(**options)
 
 
+@pytest.mark.slow
 @pytest.mark.data
 @pytest.mark.parametrize(
     ("text", "norm", "most"),
@@ -300,14 +299,7 @@ def test_a_bad_value_is_a_sentence(kind: Any, options: dict[str, Any], sentence:
 )
 def test_sizes_on_a_network_that_is_trained_to_be_provably_robust(text: str, norm: str, most: float) -> None:
     """The median over the first 30 test digits, without a limit. adversarial-library, with as many gradients: 2.12, 1.62, 0.26, 0.166."""
-    weights = str(Path(os.environ["BRITTLE_DATA"]) / "weights")
-    sys.path.insert(0, weights)
-    try:
-        from load import load  # type: ignore[import-not-found]
-
-        module = load("mnist_kw_eps01")[0].eval()
-    finally:
-        sys.path.remove(weights)
+    module = published.network("mnist_kw_eps01")
     x, labels = open_data("mnist").batch(range(30))
     outcome = brittle.attack(brittle.parse_attack(text), module, x, labels, THREATS[norm](math.inf))
     assert float(outcome.size.median()) <= most

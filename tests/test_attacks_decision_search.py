@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +10,7 @@ import torch
 from torch import Tensor
 
 import brittle
+import published
 from brittle.attacks import ATTACKS, parse_attack
 from brittle.attacks.decision.cgba import CGBA
 from brittle.attacks.decision.rays import RayS
@@ -53,7 +51,7 @@ def _sphere(radius: float) -> Victim:
 
 
 @pytest.mark.parametrize(("name", "norm"), NORMS)
-@pytest.mark.parametrize("targeted", [False, True])
+@pytest.mark.parametrize("targeted", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_they_find_the_nearest_point_of_a_plane(name: str, norm: str, targeted: bool) -> None:
     model, x = linear((3, 4), 2, seed=4), inputs((3, 4), seed=4)
     labels = model.victim(x).argmax(1)
@@ -64,6 +62,7 @@ def test_they_find_the_nearest_point_of_a_plane(name: str, norm: str, targeted: 
     assert 1 <= float(ratio.min()) <= float(ratio.max()) < 1.02
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "norm"), [pair for pair in NORMS if pair[1] == "l2"])
 def test_they_find_the_nearest_point_of_a_sphere_from_inside(name: str, norm: str) -> None:
     """The way out goes straight away from the centre, and that far the boundary is bent away from the point."""
@@ -110,6 +109,7 @@ def test_where_rays_ends_no_single_sign_gives_a_shorter_way() -> None:
 # -- the box, the mask, plain images ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "norm"), NORMS)
 def test_plain_images_at_a_corner_of_the_box_are_won(name: str, norm: str) -> None:
     """A black image has no waves that SurFree could take its directions from, and half of all directions leave the box.
@@ -160,12 +160,13 @@ def test_a_sample_that_is_won_by_itself_costs_one_query(name: str, norm: str) ->
     assert (trial.forwards == 1).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "norm"), NORMS)
 def test_stop_leaves_inside_the_radius_and_only_where_there_is_one(name: str, norm: str) -> None:
     model, x = linear((3, 4), 2, seed=4), inputs((3, 4), seed=4)
     eps = 2 * float(model.distance(x, model.victim(x).argmax(1), norm).max())
     stops, goes_on, free = (
-        _run(_named(name, queries=1500, stop=stop), model.victim, x, norm, radius)
+        _run(_named(name, queries=700, stop=stop), model.victim, x, norm, radius)
         for stop, radius in ((True, eps), (False, eps), (True, math.inf))
     )
     assert stops.verdict.success.all()
@@ -265,6 +266,7 @@ def test_another_norm_is_refused_by_name(name: str, norm: str) -> None:
 # -- parity -------------------------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_on_mnist_they_are_nearer_than_the_original_implementations() -> None:
     """Median size over the first 25 digits that Wong and Kolter's network gets right, against the authors' code on the same images.
@@ -272,15 +274,7 @@ def test_on_mnist_they_are_nearer_than_the_original_implementations() -> None:
     1000 queries: RayS 0.168, SurFree 2.74, CGBA 2.27; 2000 queries: Sign-OPT 2.45 (L2) and 0.468 (Linf), which may leave the box. Seen
     here: 0.161, 1.8, 2.1, 1.8, 0.19.
     """
-    root = Path(os.environ["BRITTLE_DATA"])
-    if not (root / "weights" / "mnist_kw_eps01").exists():
-        pytest.skip("needs weights/ beside data/")
-    sys.path.insert(0, str(root / "weights"))
-    try:
-        from load import load  # type: ignore[import-not-found]
-    finally:
-        sys.path.pop(0)
-    module = load("mnist_kw_eps01")[0].eval()
+    module = published.network("mnist_kw_eps01")
     x, labels = open_data("mnist").batch(range(40))
     right = (module(x).argmax(1) == labels).nonzero().squeeze(1)[:25]
     for text, norm, most in (

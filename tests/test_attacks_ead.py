@@ -24,6 +24,7 @@ def _attack(attack: EAD, victim: Victim, x: torch.Tensor, targeted: bool = False
     return attempt(attack, victim, brittle.l1(math.inf), x, goal, torch.arange(len(x)), 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("targeted", [False, True])
 def test_a_high_price_of_l1_gives_the_nearest_point_in_l1(targeted: bool) -> None:
     model, x = linear(SHAPE, 2), inputs(SHAPE)
@@ -43,6 +44,7 @@ def test_without_a_price_of_l1_it_goes_along_the_gradient_and_that_is_the_neares
     assert float(ratio.max()) <= 1.05
 
 
+@pytest.mark.slow
 def test_each_rule_keeps_what_is_smallest_by_it() -> None:
     model, x = linear(SHAPE, 2), inputs(SHAPE)
     one, net = (_attack(EAD(rule=rule, search=0), model.victim, x) for rule in ("l1", "en"))

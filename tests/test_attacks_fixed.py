@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,8 +9,10 @@ import torch
 from torch import Tensor, nn
 
 import brittle
+import published
 from brittle.core.goal import Classify
 from brittle.core.trial import attempt
+from brittle.data.open import open_data
 from brittle.testing import linear, network
 from brittle.testing.victims import inputs
 
@@ -104,24 +102,11 @@ def test_enough_of_the_norm_wins_linear_victims(name: str, norm: str) -> None:
         ).verdict.success
 
 
-@pytest.fixture
-def published() -> Iterator[Any]:
-    weights = str(Path(os.environ.get("BRITTLE_DATA", "")) / "weights")
-    sys.path.insert(0, weights)
-    try:
-        from load import load  # type: ignore[import-not-found]
-
-        yield load
-    finally:
-        sys.path.remove(weights)
-
-
+@pytest.mark.slow
 @pytest.mark.data
-def test_relaxation_is_stronger_than_pgd_at_half_the_cost(published: Any) -> None:
+def test_relaxation_is_stronger_than_pgd_at_half_the_cost() -> None:
     """A network trained against Linf 0.3, 100 digits: PGD of 2 x 100 steps against CR."""
-    from brittle.data.open import open_data
-
-    module, _ = published("mnist_madry_tiny")
+    module = published.network("mnist_madry_tiny")
     x, labels = open_data("mnist").batch(range(100))
     right = module(x).argmax(1) == labels
     outcomes = [

@@ -55,6 +55,7 @@ def test_no_sample_is_charged_more_than_its_queries(attack: Any, norm: str) -> N
         assert int(trial.forwards.max()) <= 37
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("targeted", [False, True])
 @pytest.mark.parametrize(("name", "norm", "most"), [("signflip", "linf", 1.1), ("tangent", "l2", 1.02)])
 def test_they_find_the_nearest_point_of_a_plane(name: str, norm: str, most: float, targeted: bool) -> None:

@@ -331,6 +331,7 @@ def test_slopes_are_the_gradient_s_also_at_the_edge_of_the_box_and_behind_a_mask
     assert (problem.door.ledger.forwards == 24).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("features", "most"), [(3, 1.05), (12, 1.02), (128, 1.02)])
 @pytest.mark.parametrize("targeted", [False, True])
 def test_zoo_comes_to_the_nearest_point_of_a_plane(features: int, most: float, targeted: bool) -> None:

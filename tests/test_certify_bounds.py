@@ -109,7 +109,7 @@ def _worst_found(victim: Victim, threat: Ball, x: Tensor, labels: Tensor) -> Ten
     return least
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("dtype", [torch.float32, pytest.param(torch.float64, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("threat", THREATS, ids=lambda t: t.name)
 @pytest.mark.parametrize("make", NETWORKS)
 def test_no_point_of_the_region_is_below_the_bound(

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import os
-import sys
 from collections.abc import Callable
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 import brittle
+import published
 from brittle.certify import CERTIFIERS, Crown, Interval, InTurn, parse_certifier, prove
 from brittle.certify import bounds as bounds_module
 from brittle.certify.bends import MaxPool, Relu, windows_of
@@ -321,37 +318,27 @@ def test_names_give_values_that_can_be_printed_and_compared() -> None:
     assert parse_certifier("crown_ibp") == Crown(refined=0)
 
 
-def _network(name: str) -> Any:
-    weights = str(Path(os.environ["BRITTLE_DATA"]) / "weights")
-    sys.path.insert(0, weights)
-    try:
-        from load import load  # type: ignore[import-not-found]
-
-        return load(name)[0]
-    finally:
-        sys.path.remove(weights)
-
-
+@pytest.mark.slow
 @pytest.mark.data
 def test_no_settled_instance_is_contradicted() -> None:
     """Of sixty instances whose verdict is known, none with a counterexample is proved, and at least one of the others is."""
-    path = Path(os.environ["BRITTLE_DATA"]) / "weights" / "vnncomp" / "instances.json"
-    groups: dict[tuple[str, float, str], list[int]] = {}
-    for one in json.loads(path.read_text()):
-        groups.setdefault((one["net"], one["eps"], one["final"]), []).append(one["test_index"])
-    proved = {"sat": 0, "unsat": 0, "unknown": 0}
-    for (name, eps, verdict), ids in groups.items():
-        x, labels = open_data("mnist").batch(ids)
-        proved[verdict] += int(prove(Crown(), as_victim(_network(name)), brittle.linf(eps), x, labels).sum())
+    proved = {"sat": 0, "unsat": 0}
+    for verdict in proved:
+        for name, eps, ids in published.instances(verdict):
+            x, labels = open_data("mnist").batch(ids)
+            proved[verdict] += int(
+                prove(Crown(), as_victim(published.network(name)), brittle.linf(eps), x, labels).sum()
+            )
     assert proved["sat"] == 0
     assert proved["unsat"] > 0
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_published_networks_are_proved_as_far_as_published() -> None:
     """A provably trained MNIST network (5.8 % certified error) and a residual one; no attack breaks what is proved."""
     for name, eps, count, least in (("mnist_kw_eps01", 0.1, 8, 0.8), ("cifar10_resnet2b_adv2", 1 / 255, 2, 0.5)):
-        victim = as_victim(_network(name))
+        victim = as_victim(published.network(name))
         x, labels = open_data("mnist" if "mnist" in name else "cifar10").batch(list(range(count)))
         proved = prove(Crown(), victim, brittle.linf(eps), x, labels)
         assert float(proved.double().mean()) >= least

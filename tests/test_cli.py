@@ -89,6 +89,7 @@ def test_evaluate_prints_a_table_writes_a_report_and_goes_on(folder: Path) -> No
     assert page.is_file()
 
 
+@pytest.mark.slow
 def test_workers_give_the_rows_of_one_process(folder: Path) -> None:
     from brittle.runs.store import Store
 

@@ -38,6 +38,7 @@ def _run(attack: brittle.Attack, eps: float) -> Trial:
     return attempt(attack, VICTIM, brittle.linf(eps), X, GOAL, IDS, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["cascade", "warm", "start_from", "widening"])
 def test_combinations_conform(name: str) -> None:
     assert_conforms(COMBINED[name], [brittle.linf(0.1), brittle.l2(0.3)])

@@ -17,12 +17,12 @@ from brittle.core.trial import attempt
 from brittle.testing import assert_conforms, check_attack, network
 from brittle.testing.victims import inputs
 from brittle.threats import THREATS
-from registry import NAMES, RATIOS, quick, takes
+from registry import NAMES, RATIOS, each, quick, takes
 
 SIZES = {"linf": 0.1, "l2": 0.3, "l1": 0.5, "l0": 2}
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", each())
 def test_every_registered_attack_conforms(name: str) -> None:
     threats = [THREATS[norm](size) for norm, size in SIZES.items() if takes(name, norm)]
     if threats:  # the others have tests of their own
@@ -38,6 +38,7 @@ def test_it_refuses_the_norms_that_it_does_not_list(name: str) -> None:
                 attempt(quick(name), victim, THREATS[norm](size), x, Classify(victim(x).argmax(1)), torch.arange(7), 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "attack",
     [

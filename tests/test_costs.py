@@ -15,7 +15,7 @@ from brittle.core.trial import Trial, attempt
 from brittle.testing import network
 from brittle.testing.victims import inputs
 from brittle.threats import THREATS
-from registry import NAMES, OPTIONS, quick, takes
+from registry import OPTIONS, each, quick, takes
 
 SIZES = {"linf": 0.1, "l2": 0.3, "l1": 0.5, "l0": 2}
 X = inputs((3, 4), bounds=(0.0, 1.0))
@@ -50,7 +50,7 @@ def _trials(name: str) -> list[Trial]:
     return trials
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if any(takes(name, norm) for norm in SIZES)])
+@pytest.mark.parametrize("name", each(SIZES))
 def test_the_cost_is_what_the_list_says(name: str) -> None:
     early, forwards, backwards = stated(name)
     for trial in _trials(name):
@@ -62,7 +62,7 @@ def test_the_cost_is_what_the_list_says(name: str) -> None:
             assert (trial.backwards == backwards).all()
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if any(takes(name, norm) for norm in SIZES)])
+@pytest.mark.parametrize("name", each(SIZES))
 @pytest.mark.parametrize("budget", [1, 7, 30])
 def test_a_budget_is_hard_for_every_attack(name: str, budget: int) -> None:
     goal = Classify(VICTIM(X).argmax(1))

@@ -160,7 +160,7 @@ def test_size_is_height_by_width(folder):
 def test_unequal_sizes_need_a_size(folder):
     put(folder, Image.new("RGB", (6, 5)))
     with pytest.raises(InputError, match=r"a\.png is 5x6 and c\.PNG is 4x6.*\?size=5x6"):
-        open_data(f"images:{folder}")
+        open_data(f"images:{folder}").shape  # noqa: B018
     assert open_data(f"images:{folder}?size=5x6").batch([0, 1])[0].shape == (2, 3, 5, 6)
 
 
@@ -176,11 +176,12 @@ def test_a_truncated_image_is_named(folder):
 def test_a_file_that_is_no_image_is_named(folder):
     (folder / "cat" / "a.png").write_text("hello")
     with pytest.raises(InputError, match=r"a\.png cannot be read"):
-        open_data(f"images:{folder}")
+        open_data(f"images:{folder}").shape  # noqa: B018
 
 
 def test_an_image_that_changed_its_size_is_named(folder):
     data = open_data(f"images:{folder}")
+    assert data.shape == (3, 4, 6)
     put(folder, Image.new("RGB", (9, 9)))
     with pytest.raises(InputError, match=r"a\.png is 9x9, no longer 4x6"):
         data.batch([0])

@@ -253,6 +253,7 @@ def test_each_known_set_has_a_line():
     assert all("\n" not in line and line for line in known_data().values())
 
 
+@pytest.mark.slow
 @pytest.mark.data
 @pytest.mark.parametrize(
     ("text", "counts", "labels"),

@@ -110,7 +110,7 @@ def look(check: Callable[[Probe], object], given: Probe) -> list[brittle.finding
         return list(check(given))  # type: ignore[call-overload, no-any-return]
 
 
-@pytest.mark.parametrize("robust", [False, True])
+@pytest.mark.parametrize("robust", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_nothing_is_found_in_a_model_that_tells_the_truth(robust: bool) -> None:
     found = brittle.diagnose(honest(robust), data(), brittle.linf(EPS), dear=robust)
     assert found.kinds == ()
@@ -187,11 +187,11 @@ def test_a_gradient_that_is_always_the_same_does_not_rise_with_the_radius() -> N
 
 
 def test_more_restarts_still_win() -> None:
-    """There is a gradient only where a pixel that says nothing is bright, as it is after one random start in eight."""
+    """There is a gradient only where a pixel that says nothing is bright, as it is after one random start in three."""
 
     class Pockets(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
-            gate = x.detach()[:, :, :1, :1] > 0.11
+            gate = x.detach()[:, :, :1, :1] > 0.05
             rest = torch.cat([0 * x.detach()[:, :, :1], x[:, :, 1:]], 2)
             outputs: Tensor = honest()(torch.where(gate, rest, rest.detach()))
             return outputs
@@ -201,13 +201,13 @@ def test_more_restarts_still_win() -> None:
 
 
 def test_more_steps_still_win() -> None:
-    """A pixel that says nothing climbs from 0; where it stops, there is a gradient; 40 steps of a 16th of the radius jump over it."""
+    """A pixel that says nothing climbs from 0; where it stops, there is a gradient; steps of a 16th of the radius jump over it."""
     eps = 0.12
 
     class Narrow(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
             pixel = x[:, 0, 0, 0]
-            here = (pixel.detach() - 17 / 80 * eps).abs() < 0.001 * eps
+            here = (pixel.detach() - 7 / 32 * eps).abs() < 0.001 * eps
             rest = torch.cat([0 * x.detach()[:, :, :1], x[:, :, 1:]], 2)
             outputs = honest()(torch.where(here[:, None, None, None], rest, rest.detach()))
             climb = torch.where(here, pixel.detach(), pixel)
@@ -217,6 +217,7 @@ def test_more_steps_still_win() -> None:
     assert [finding.kind for finding in found] == ["not-converged"]
 
 
+@pytest.mark.slow
 def test_transfer_from_an_imitation_finds_what_hidden_gradients_miss() -> None:
     x, labels = data()
     others = (x[24:], labels[24:])
@@ -308,9 +309,9 @@ def test_the_gradient_foretells_short_steps_of_true_models() -> None:
     x = data()[0][:12].double()
     labels = linear(x).argmax(1)
     given = Probe(as_victim(linear), x, labels, brittle.linf(0.001), torch.arange(12))
-    error = gradients.foretold(given, 0.25)
-    assert error is not None
-    assert error < 1e-6
+    errors = gradients.foretold(given, (0.25, 1.0))
+    assert set(errors) == {0.25, 1.0}
+    assert max(errors.values()) < 1e-6
 
 
 def test_the_same_diagnosis_comes_again_and_what_was_charged_was_asked() -> None:

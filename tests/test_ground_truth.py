@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import os
-import sys
-from pathlib import Path
-from typing import Any
-
 import pytest
 from torch import Tensor
 
 import brittle
+import published
 from brittle.attacks.combine.cascade import Cascade
 from brittle.data.open import open_data
 
-pytestmark = pytest.mark.data
+pytestmark = [pytest.mark.data, pytest.mark.slow]
 
 STRONG = Cascade(tuple(brittle.parse_attack(text) for text in ("pgd:steps=20", "cr", "apgd", "apgdt:steps=50")))
 OTHERS = (
@@ -32,36 +27,14 @@ OTHERS = (
 )
 
 
-def _instances(verdict: str) -> list[tuple[str, float, list[int]]]:
-    """(network, eps, test indices) of all instances with that verdict."""
-    path = Path(os.environ["BRITTLE_DATA"]) / "weights" / "vnncomp" / "instances.json"
-    groups: dict[tuple[str, float], list[int]] = {}
-    for one in json.loads(path.read_text()):
-        assert one["clipped"]
-        if one["final"] == verdict:
-            groups.setdefault((one["net"], one["eps"]), []).append(one["test_index"])
-    return [(net, eps, ids) for (net, eps), ids in groups.items()]
-
-
-def _network(name: str) -> Any:
-    weights = str(Path(os.environ["BRITTLE_DATA"]) / "weights")
-    sys.path.insert(0, weights)
-    try:
-        from load import load  # type: ignore[import-not-found]
-
-        return load(name)[0]
-    finally:
-        sys.path.remove(weights)
-
-
 def _batch(ids: list[int]) -> tuple[Tensor, Tensor]:
     return open_data("mnist").batch(ids)
 
 
 def test_every_counterexample_is_found() -> None:
     missed = []
-    for name, eps, ids in _instances("sat"):
-        outcome = brittle.attack(STRONG, _network(name), *_batch(ids), brittle.linf(eps))
+    for name, eps, ids in published.instances("sat"):
+        outcome = brittle.attack(STRONG, published.network(name), *_batch(ids), brittle.linf(eps))
         missed += [(name, eps, i) for i, found in zip(ids, outcome.success.tolist(), strict=True) if not found]
     assert missed == []
 
@@ -70,8 +43,8 @@ def test_every_counterexample_is_found() -> None:
 def test_nothing_succeeds_where_it_is_proved_that_nothing_can(text: str) -> None:
     attack = STRONG if text == "strong" else brittle.parse_attack(text)
     count = 0
-    for name, eps, ids in _instances("unsat"):
-        outcome = brittle.attack(attack, _network(name), *_batch(ids), brittle.linf(eps))
+    for name, eps, ids in published.instances("unsat"):
+        outcome = brittle.attack(attack, published.network(name), *_batch(ids), brittle.linf(eps))
         assert not outcome.success.any()
         assert outcome.feasible.all()
         count += len(ids)

@@ -39,14 +39,14 @@ def _bisected(name: str, w: Tensor, gap: Tensor, low: Tensor, high: Tensor) -> T
             return (slope.gather(1, order) * torch.minimum(space, (size[:, None] - before).clamp_min(0))).sum(1)
         t = torch.zeros(len(w), dtype=w.dtype)
         upper = torch.full_like(t, 1e9)
-        for _ in range(200):
+        for _ in range(90):
             middle = (t + upper) / 2
             short = torch.minimum(middle[:, None] * slope, room).norm(dim=1) < size
             t, upper = torch.where(short, middle, t), torch.where(short, upper, middle)
         return (slope * torch.minimum(t[:, None] * slope, room)).sum(1)
 
     least, most = torch.zeros(len(w), dtype=w.dtype), torch.full((len(w),), float(w.shape[1]), dtype=w.dtype)
-    for _ in range(100):
+    for _ in range(60):
         middle = (least + most) / 2
         short = reach(middle) < gap
         least, most = torch.where(short, middle, least), torch.where(short, most, middle)

@@ -53,6 +53,7 @@ def killed_and_resumed(folder: Path, kills: int, seconds: float, seed: int, work
     assert start(folder, seconds, workers).wait(timeout=120) == 0
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments_the_rows_are_those_of_an_undisturbed_run(tmp_path: Path) -> None:
     killed_and_resumed(tmp_path / "run", kills=6, seconds=0.02, seed=0)
     assert content(tmp_path / "run") == undisturbed(tmp_path / "whole", 0.02)
@@ -66,6 +67,7 @@ def test_killed_many_times(tmp_path: Path, kills: int, workers: int) -> None:
     assert content(tmp_path / "run") == undisturbed(tmp_path / "whole", 0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("mode", "points"), [("exit", 7 * 8), ("full", 7 * 5)])  # a plan, 4 units, 2 with examples
 def test_a_run_may_end_at_every_single_write_point(mode: str, points: int) -> None:
     code = f"import fake_task; print(fake_task.every_write_point({mode!r}))"
@@ -90,6 +92,7 @@ finish(Path(sys.argv[1]), plan_of(samples=60, shard=60))
     assert len(Store(tmp_path).rows()) == 15
 
 
+@pytest.mark.slow
 def test_workers_do_not_outlive_a_killed_parent(tmp_path: Path) -> None:
     process = start(tmp_path, 0.1, workers=2)
     wait_for_rows(tmp_path, 1, process)

@@ -32,7 +32,7 @@ NOT_BESIDE = {
 }
 # attack modules that may import other attacks
 COMBINE = {"recipes", "registry", "__init__", "combine", "minimal", "autoattack", "far_walks"}
-PARTS = {"entry", "estimators", "parts", "remedies"}  # attack modules that hold no attack
+PARTS = {"directions", "entry", "estimators", "parts", "remedies"}  # attack modules that hold no attack
 
 
 def _imports(path: Path) -> list[tuple[int, str]]:

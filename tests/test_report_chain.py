@@ -66,6 +66,51 @@ def test_a_proof_that_an_attack_refutes_is_an_alarm() -> None:
         summary = summarise(to_table(broken), plan(ROLES))
         assert kinds(summary)[0] == "refuted-proof"
         assert "1 sample proved to be safe at eps=0.1 or more were fooled there" in summary.doubts[0].measured
+    summary = summarise(to_table(rows_of(noise={7, 8})), plan(ROLES))
+    assert summary.doubts[0].measured.endswith("were fooled there: 7 and 8.")
+
+
+def chained(small: set[int], large: set[int], n: int = 500, **more: Any) -> list[Finding]:
+    """Doubts where a chain of three stages has fooled `small` after its first stage and `large` at twice the radius."""
+    rows = clean(n=n)
+    for eps, won in ((0.1, small), (0.2, large)):
+        rows += cell("noise", eps, set(), n=n, role="noise")
+        for name in ("one", "two", "three"):  # the later ones settle nothing more
+            rows += cell(name, eps, won, n=n, role="stage", **more)
+    asked = plan({"noise": "noise", "one": "stage", "two": "stage", "three": "stage"}, (0.1, 0.2), samples=n)
+    return list(summarise(to_table(rows), asked).doubts)
+
+
+def test_a_chain_whose_success_falls_or_stands_still_is_doubted_once_and_as_a_whole() -> None:
+    for small, large in ((10, 3), (10, 10)):
+        doubts = chained(set(range(small)), set(range(large)))
+        assert [doubt.kind for doubt in doubts] == ["not-rising"]
+        assert "the chain" in doubts[0].measured
+        assert "beside the chain" in doubts[0].mend
+        assert not any(name in f"{doubts[0].measured} {doubts[0].mend}" for name in ("one ", "two ", "three "))
+    assert chained(set(range(10)), set(range(12))) == []
+
+
+def test_a_cheap_stage_may_fall_where_the_chain_does_not() -> None:
+    rows = clean(n=500)
+    for eps, first, last in ((0.1, 20, 20), (0.2, 5, 30)):
+        rows += [
+            *cell("one", eps, set(range(first)), n=500, role="stage"),
+            *cell("two", eps, set(range(last)), n=500, role="stage"),
+        ]
+    asked = plan({"one": "stage", "two": "stage"}, (0.1, 0.2), samples=500)
+    assert kinds(summarise(to_table(rows), asked)) == []
+
+
+def test_what_the_rows_of_later_stages_only_repeat_is_counted_once() -> None:
+    doubts = chained(set(), set(range(490)), feasible=False)
+    assert [doubt.measured for doubt in doubts if doubt.kind == "infeasible"] == [
+        "Points outside the threat set or the input range were proposed: one (1,000)."
+    ]
+    rows, asked = clean(n=300), plan({"one": "stage", "two": "stage"}, samples=300)
+    rows += [replace(r, margin=0.0) for n in ("one", "two") for r in cell(n, 0.1, set(), n=300, role="stage")]
+    tied = next(doubt for doubt in summarise(to_table(rows), asked).doubts if doubt.kind == "ties")
+    assert tied.measured == "In 300 of 600 answers two classes have exactly the same score."
 
 
 def test_findings_on_the_model_stand_before_the_doubts_of_the_rows() -> None:

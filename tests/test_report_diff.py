@@ -17,6 +17,7 @@ from brittle.cli.main import app
 from brittle.errors import InputError
 from brittle.report.compare import paired
 from brittle.report.diff_table import diff_table, footnotes, points
+from brittle.runs.plan import AttackEntry
 from brittle.runs.rows import Row
 from report_synthetic import synthetic_plan, write_run
 
@@ -130,6 +131,30 @@ def test_what_cannot_be_compared_gets_a_sentence(tmp_path: Path, runs: tuple[Pat
         brittle.diff(runs[0], write_run(tmp_path / "half", plan, skip=("square",)))
     with pytest.raises(InputError, match="holds no run"):
         brittle.diff(tmp_path / "nothing", runs[0])
+
+
+def test_what_is_proved_is_compared_where_both_runs_looked_for_proofs(tmp_path: Path) -> None:
+    """Samples 1, 2 and 5 against 2 and 7, at 0.1 and, as a proof holds in smaller balls, at 0.05."""
+    plan = synthetic_plan(20)
+    proof = AttackEntry(name="crown", role="proof", value={"type": "brittle.certify.methods:Crown", "steps": 0})
+
+    def run(name: str, proved: set[int], at: float = 0.1) -> Path:
+        asked = replace(plan, eps=at, threat={**plan.threat, "eps": at}, attacks=(*plan.attacks, proof))  # type: ignore[dict-item]
+        marked = {
+            "clean": _none,
+            "crown": lambda rows: [replace(row, proved=row.id in proved, success=False) for row in rows],
+        }
+        return write_run(tmp_path / name, asked, edit=marked)
+
+    without = write_run(tmp_path / "without", plan)
+    one, other, farther = run("one", {1, 2, 5}), run("other", {2, 7}), run("farther", {2}, at=0.2)
+    found = brittle.diff(one, other)
+    assert [change.eps for change in found.changes if change.what == "proved"] == [0.05, 0.1]
+    for eps in (0.05, 0.1):
+        assert (found.of("proved", eps).only_first, found.of("proved", eps).only_second) == ((1, 5), (7,))
+    for pair in ((one, without), (without, one)):
+        assert "proved" not in {change.what for change in brittle.diff(*pair).changes}
+    assert [change.eps for change in brittle.diff(one, farther).changes if change.what == "proved"] == [0.05, 0.1]
 
 
 def test_the_table_fits_eighty_columns(runs: tuple[Path, Path]) -> None:

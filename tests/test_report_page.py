@@ -20,6 +20,7 @@ from brittle.errors import InputError
 from brittle.report import read_run, summarise, write_report
 from brittle.report.figures import spread_out
 from brittle.report.gallery import amplification, data_uri, difference_pixels, pixels
+from brittle.report.terminal import footnote
 from brittle.runs.plan import Plan
 from brittle.runs.rows import Row, from_table
 from brittle.runs.store import Store
@@ -181,6 +182,54 @@ def test_a_threat_without_radius_has_a_page_without_curves(tmp_path: Path) -> No
     words = said(write_report(tmp_path))
     assert "withstand every attack tried at mask [" in words
     assert "Robust accuracy against the radius" not in words
+
+
+def cost(what: str, folder: Path) -> list[str]:
+    """The cells of a line of the last table of the folder's page."""
+    page = (folder / "report.html").read_text(encoding="utf-8").partition('id="cost"')[2]
+    return re.findall("<td>(.*?)</td>", page.partition(f'<th scope="row">{what}')[2].partition("</tr>")[0])
+
+
+DIAGNOSIS = {
+    "key": "k",
+    "findings": [{"kind": "softmax", "measured": "Outputs are shares.", "why": "It matters.", "mend": "Mend it."}],
+    "forwards": 12.5,
+    "backwards": 3.0,
+    "samples": 8,
+    "checks": ["probabilities", "noise"],
+    "stages": [{"name": "pgd", "role": "stage", "value": {}, "reach": None}],
+    "proof": {"entry": None, "why_none": "none of 8 samples could be proved; try others."},
+}
+
+
+def test_what_was_found_on_the_model_is_read_said_and_charged(tmp_path: Path) -> None:
+    plan = synthetic_plan(40)
+    write_run(tmp_path, plan)
+    bare = read_run(tmp_path)
+    assert (bare.findings, bare.checks, bare.added, bare.unproved, bare.looked) == ((), (), (), "", None)
+    assert "Nothing here is a proof that a sample is safe." in said(write_report(tmp_path))
+    spent = int(cost("total", tmp_path)[2].replace(",", ""))
+    with Store(tmp_path).open(plan) as store:
+        store.note(DIAGNOSIS)
+    run = read_run(tmp_path)
+    assert [finding.kind for finding in run.findings] == ["softmax"]
+    assert (run.checks, run.added) == (("probabilities", "noise"), ("pgd",))
+    assert (run.looked.forwards, run.looked.backwards) == (100, 24)
+    assert run.summary.doubts[0] == run.findings[0]
+    words = said(write_report(tmp_path))
+    assert "Nothing here is a proof that a sample is safe: none of 8 samples could be proved." in words
+    assert "No proofs: none of 8 samples could be proved." in footnote(run.summary)
+    assert "Checks put to the model itself, on 8 samples: probabilities, noise." in words
+    assert cost("diagnosis", tmp_path) == ["12.5", "3", "100", "24", "–"]
+    assert cost("total", tmp_path)[2] == f"{spent + 100:,}"
+
+
+def test_a_damaged_diagnosis_is_no_diagnosis(tmp_path: Path) -> None:
+    write_run(tmp_path, synthetic_plan(12), skip=("uniform", "fgsm", "pgd"))
+    for damaged in ("{", "[]", "null", '{"findings": []}', "3"):
+        (tmp_path / "diagnosis.json").write_text(damaged)
+        assert read_run(tmp_path).diagnosis == {}
+    assert "diagnosis" not in said(write_report(tmp_path))
 
 
 def test_the_reader_agrees_with_the_store(finished: Path) -> None:

@@ -81,6 +81,7 @@ def test_a_stage_runs_on_what_is_open_and_within_its_reach_and_carries_the_rest(
     assert ran["stage 2", 0.1] != ran["stage 3", 0.1] - ran["stage 2", 0.1]
 
 
+@pytest.mark.slow
 @settings(max_examples=6, deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 20), st.integers(1, 25)), max_size=2), st.integers(1, 3))
 def test_shards_and_extensions_change_no_row_of_a_chain(starts: Any, length: int) -> None:

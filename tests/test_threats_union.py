@@ -279,6 +279,7 @@ def _trained() -> tuple[nn.Module, Tensor, Tensor]:
     return net, x, net(x).argmax(1)
 
 
+@pytest.mark.slow
 def test_an_evaluation_is_at_most_the_least_of_its_balls(tmp_path: Path) -> None:
     net, x, labels = _trained()
     options: dict[str, Any] = {

@@ -15,6 +15,7 @@ from ..diagnosis.diagnose import MOST, Diagnosis, diagnose_victim
 from ..errors import InputError
 from ..threats import parse_threat
 from ..victims.open import open_victim
+from ..victims.preprocess import as_taken
 
 CROWD = 2000  # further samples, for what a few cannot show
 
@@ -40,10 +41,11 @@ def diagnose(
     if not 1 <= samples <= MOST:
         raise InputError(f"samples={samples} is out of range; a diagnosis looks at 1 to {MOST}")
     threat = parse_threat(threat) if isinstance(threat, str) else threat
-    given = as_data(data, _widened(data, bounds or (0.0, 1.0)))
+    given = as_data(data, widened(data, bounds or (0.0, 1.0)))
     victim = open_as_it_is(
         model, bounds or ((0.0, 1.0) if isinstance(data, tuple | list) else given.bounds), device, trust
     )
+    given = as_taken(given, victim)
     count, few = len(given), min(samples, len(given))
     x, labels = given.batch(range(few))
     threat.around(x[:1], victim.lower, victim.upper)
@@ -67,7 +69,7 @@ def open_as_it_is(
     return replace(victim, forward=module, module=module)
 
 
-def _widened(data: object, bounds: tuple[float, float]) -> tuple[float, float]:
+def widened(data: object, bounds: tuple[float, float]) -> tuple[float, float]:
     """The bounds, or what the values of a pair (x, labels) span where that is more: a finding, here, and no reason to refuse."""
     if not (
         isinstance(data, tuple | list)

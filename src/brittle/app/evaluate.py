@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -18,13 +19,16 @@ from rich.markup import escape
 from torch import Tensor, nn
 
 from .. import __version__
-from ..attacks import ATTACKS, Noise, Restarts, parse_attack
+from ..attacks import Noise, Restarts, parse_attack
+from ..attacks.registry import entry_of
+from ..core.access import Access
 from ..core.checks import check_inputs, check_outputs
 from ..core.problem import Attack, Threat
+from ..core.trial import check_access
 from ..core.victim import Victim, as_victim, refuse_training_mode
 from ..data.samples import Samples, as_data
 from ..errors import InputError
-from ..report.numbers import Summary, summarise
+from ..report.numbers import Summary
 from ..report.page import write_report
 from ..report.read import read_run
 from ..report.terminal import chain_table, footnote, summary_table
@@ -35,13 +39,14 @@ from ..runs.plan import AttackEntry, Plan, expand
 from ..runs.rows import Row
 from ..runs.runner import run
 from ..runs.store import Store
-from ..runs.values import encode
-from ..specs import parse_call
+from ..runs.values import decode, encode
 from ..tasks.classification import Classification, parse_goal
 from ..threats import parse_threat
 from ..victims.open import open_victim
+from ..victims.preprocess import as_taken
 from .chain import fitted, names_in, stages_of
-from .examine import Examination, examined, without_gradients
+from .examine import Examination, examined, within
+from .names import names_of
 from .progress import Progress, progress_bar
 
 BESIDE = ("uniform_noise", "fgsm")  # what everybody knows, beside the chain where no attacks are given
@@ -143,12 +148,13 @@ def evaluate(
     the first so many. goal: untargeted, least-likely, second, random or class:N. out: the run's folder; run again with the same arguments
     it does only what is missing (default: a temporary folder). workers: processes; more than one needs model and data as strings. keep:
     samples whose adversarial examples are kept for the gallery. bounds: the model's input range (default: the data's). progress: a bar on
-    the terminal, or a function (rows done, rows in all, name of the attack).
+    the terminal, or a function (done, in all, what: first the parts of the look at the model, then rows and the name of the attack).
     """
     threat = parse_threat(threat) if isinstance(threat, str) else threat
     parse_goal(goal)
     samples_of = as_data(data, bounds or (0.0, 1.0))
     victim = _victim(model, samples_of, bounds, device, trust)
+    samples_of = as_taken(samples_of, victim)
     if workers > 1 and not (isinstance(model, str) and isinstance(data, str)):
         raise InputError(
             f"workers={workers} needs the model and the data as strings, which each process opens for itself; "
@@ -156,22 +162,28 @@ def evaluate(
         )
     radii, looked_at = _grid(threat, grid, samples_of, victim), None
     entries = _entries(BESIDE if attacks is None else attacks, threat)
+    if attacks is None:
+        entries = within(victim.access, entries)
+    for entry in entries:
+        check_access(decode(entry.value, entry.name), victim)
     if effort or attacks is None:
-        stages = stages_of(effort or "standard", threat)
+        stages = stages_of(effort or "standard", threat, victim.access)
         try_out(victim, samples_of)
-        looked_at = examined(
-            victim,
-            samples_of,
-            threat,
-            goal=goal,
-            count=min(samples or len(samples_of), len(samples_of)),
-            seed=seed,
-            prove=prove,
-            folder=Path(out) if out is not None else None,
-        )
+        with progress_bar(progress) as advance:
+            looked_at = examined(
+                victim,
+                samples_of,
+                threat,
+                goal=goal,
+                count=min(samples or len(samples_of), len(samples_of)),
+                seed=seed,
+                prove=prove,
+                folder=Path(out) if out is not None else None,
+                on_progress=advance,
+            )
         proof = (looked_at.proof.entry,) if looked_at.proof.entry else ()
         chain = (*stages[:1], *proof, *stages[1:])
-        entries = without_gradients(entries) if looked_at.blind else entries + chain
+        entries = within(Access.SCORES, entries) if looked_at.blind else entries + chain
         entries += looked_at.stages
     plan = Plan(
         victim=model if isinstance(model, str) else victim.name,
@@ -222,21 +234,20 @@ def run_plan(
     started, clock = datetime.now().astimezone(), time.perf_counter()
     with Store(folder).open(plan) as store:
         if looked_at:
-            store.diagnose(looked_at.noted())
+            store.note(looked_at.noted())
         try:
             maker = partial(build, device=device, trust=trust)
             with progress_bar(progress) as advance:
                 run(plan, store, task, workers=workers, build=maker, on_progress=advance)
         finally:
             store.invocation(
-                command=" ".join(sys.argv),
+                command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
                 started=started,
                 seconds=time.perf_counter() - clock,
                 workers=workers,
                 device=str(victim.device),
             )
-    found = read_run(folder)
-    return Report(plan, summarise(found.rows, asdict(plan), found.findings, found.added), folder, temporary)
+    return Report(plan, read_run(folder).summary, folder, temporary)
 
 
 def try_out(victim: Victim, data: Samples) -> None:
@@ -316,7 +327,7 @@ def _entries(attacks: Attacks, threat: Threat) -> tuple[AttackEntry, ...]:
     """Name, role and value of each attack, under a union for each ball, and of the noise baseline; a string is its own name."""
     if isinstance(attacks, str):
         attacks = [attacks]
-    pairs = list(attacks.items()) if isinstance(attacks, Mapping) else [(_name(a), a) for a in attacks]
+    pairs = [*attacks.items()] if isinstance(attacks, Mapping) else [*zip(names_of(attacks), attacks, strict=True)]
     if not pairs:
         raise InputError("no attack is given; name at least one, such as 'pgd'")
     entries = []
@@ -325,22 +336,11 @@ def _entries(attacks: Attacks, threat: Threat) -> tuple[AttackEntry, ...]:
         if _is_noise(attack):
             entries.append(AttackEntry(name=name, role="noise", value=encode(attack, name)))
             continue
-        norms = ATTACKS[parse_call(value).name].norms.split() if isinstance(value, str) else names_in(threat)
+        norms = entry_of(value).norms.split() if isinstance(value, str) else names_in(threat)
         entries.append(AttackEntry(name=name, role="attack", value=encode(fitted(attack, threat, norms, name), name)))
     if all(entry.role != "noise" for entry in entries):
         entries.insert(0, AttackEntry(name=BASELINE, role="noise", value=encode(parse_attack(BASELINE), BASELINE)))
     return tuple(entries)
-
-
-def _name(attack: str | Attack) -> str:
-    """A string as it is; for a value the recipe whose defaults it equals, or its class and what differs from the defaults."""
-    if isinstance(attack, str):
-        return attack
-    for name, entry in ATTACKS.items():
-        if entry.given_access is None and entry.recipe() == attack:
-            return name
-    changed = [f"{f.name}={getattr(attack, f.name)}" for f in fields(attack) if getattr(attack, f.name) != f.default]
-    return f"{type(attack).__name__}({', '.join(changed)})"
 
 
 def _is_noise(attack: Attack) -> bool:

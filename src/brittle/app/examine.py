@@ -26,15 +26,16 @@ from ..findings import Finding
 from ..runs.identity import content_hash, source_digest
 from ..runs.plan import AttackEntry
 from ..runs.values import decode, encode
-from ..threats import Union
 from .chain import fitted, names_in
 from .efforts import BALLS
+from .progress import Progress
 from .prove import Provability, provability
 
 FEWEST, MOST, PART = 8, 32, 4  # samples that are looked at: one in so many, and no fewer and no more than these
 CROWD = 1000  # further samples, for what a few cannot show
 JUDGED = 32  # answers that the judge averages where the model answers at random
 GRADIENTS = 32  # that an attack averages at most
+PARTS = ("diagnosis", "proofs", "remedies")  # of an examination, one after another; the last where something was found
 
 
 @dataclass(frozen=True)
@@ -62,33 +63,58 @@ class Examination:
 
 
 def examined(
-    victim: Victim, data: Samples, threat: Threat, *, goal: str, count: int, seed: int, prove: bool, folder: Path | None
+    victim: Victim,
+    data: Samples,
+    threat: Threat,
+    *,
+    goal: str,
+    count: int,
+    seed: int,
+    prove: bool,
+    folder: Path | None,
+    on_progress: Progress | None = None,
 ) -> Examination:
     """Look at a few of the first `count` samples; what the run's folder knows of the same question already is not asked again."""
     parts = [victim.digest, data.digest, encode(threat, "threat"), goal, count, seed, prove, source_digest()]
     key = content_hash([*parts, source_digest(("diagnosis", "app"))])
-    return _recalled(folder, key) or _examine(key, victim, data, threat, goal, count, seed, prove)
+    say = on_progress or (lambda *_: None)
+    return _recalled(folder, key) or _examine(key, victim, data, threat, goal, count, seed, prove, say)
 
 
 def _examine(
-    key: str, victim: Victim, data: Samples, threat: Threat, goal: str, count: int, seed: int, prove: bool
+    key: str,
+    victim: Victim,
+    data: Samples,
+    threat: Threat,
+    goal: str,
+    count: int,
+    seed: int,
+    prove: bool,
+    say: Progress,
 ) -> Examination:
     """Put the cheap checks to a few samples; where they find something, the dear ones too, and try remedies."""
-    few = min(max(FEWEST, min(count // PART, MOST)), len(data))
-    ball = threat.balls[0] if isinstance(threat, Union) else threat  # what is wrong with a model shows in any of them
+    closed = victim.access is not Access.GRADIENT  # it is asked little: each question may have its price
+    few = min(FEWEST if closed else max(FEWEST, min(count // PART, MOST)), len(data))
     x, labels = data.batch(range(few))
-    others = data.batch(range(few, min(few + CROWD, len(data))))
-    diagnosis = diagnose_victim(victim, x, labels, ball, others=others, dear=None, seed=seed)
+    others = None if closed else data.batch(range(few, min(few + CROWD, len(data))))
+    say(0, len(PARTS), PARTS[0])
+    diagnosis = diagnose_victim(victim, x, labels, threat, others=others, dear=None, seed=seed)
+    say(1, len(PARTS), PARTS[1])
+    if closed:
+        return Examination(
+            key, diagnosis, (), Provability(None, "a certificate looks into the layers, which are not shown")
+        )
     proof = provability(victim, data, threat, goal) if prove else Provability(None, "none was asked for")
     if not diagnosis.suspicious:
         return Examination(key, diagnosis, (), proof)
+    say(2, len(PARTS), PARTS[2])
     x = x.to(victim.device, victim.dtype).clamp(victim.lower, victim.upper)
     labels = labels.to(victim.device).long()
-    mending = try_remedies(victim, x, labels, ball, diagnosis.findings, seed)
+    mending = try_remedies(victim, x, labels, threat, diagnosis.findings, seed)
     draws = 1
     if "random" in diagnosis.kinds:
         with victim.undisturbed(seed):
-            probe = Probe(victim, x, labels, ball, torch.arange(few), seed)
+            probe = Probe(victim, x, labels, threat, torch.arange(few), seed)
             draws = min(max(draws_needed(probe), 2), GRADIENTS) if probe.differentiable else GRADIENTS
     return Examination(key, diagnosis, _called_for(mending.remedies, draws, threat), proof)
 
@@ -115,9 +141,9 @@ def _through(attack: Attack, remedies: tuple[Remedy, ...]) -> Attack:
     return Through(attack, remedies) if remedies else attack
 
 
-def without_gradients(entries: tuple[AttackEntry, ...]) -> tuple[AttackEntry, ...]:
-    """Those whose attacks need no gradient."""
-    return tuple(entry for entry in entries if decode(entry.value, entry.name).access is not Access.GRADIENT)
+def within(access: Access, entries: tuple[AttackEntry, ...]) -> tuple[AttackEntry, ...]:
+    """Those whose attacks need no more than this."""
+    return tuple(entry for entry in entries if access.gives(decode(entry.value, entry.name).access))
 
 
 def _recalled(folder: Path | None, key: str) -> Examination | None:

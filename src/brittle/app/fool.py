@@ -40,8 +40,7 @@ def fool(
     wide = victim.upper - victim.lower
     attack = repeated_fgsm(steps=500, step_size=wide / 255) if attack is None else attack
     ids = torch.arange(len(targets))
-    noise = Streams.seeded(seed, ids).fork(_NOISE).uniform(tuple(shape), victim.dtype)
-    x, wanted = victim.lower + wide * noise, torch.as_tensor(targets)
+    x, wanted = random_inputs(victim, len(ids), shape, seed), torch.as_tensor(targets)
     with torch.no_grad():
         outputs = victim(x.to(victim.device)).cpu()
     if outputs.ndim != 2 or not (int(wanted.min()) >= 0 and int(wanted.max()) < outputs.shape[1]):
@@ -50,6 +49,12 @@ def fool(
     return run_attack(
         attack, victim, x, labels, threat or box(), targets=wanted, confidence=confidence, seed=seed, ids=ids
     )
+
+
+def random_inputs(victim: Victim, count: int, shape: Sequence[int], seed: int) -> Tensor:
+    """(count, *shape), uniform in the victim's bounds: what `fool` begins from."""
+    streams = Streams.seeded(seed, torch.arange(count)).fork(_NOISE)
+    return victim.lower + (victim.upper - victim.lower) * streams.uniform(tuple(shape), victim.dtype)
 
 
 _NOISE = 77  # the tag of the streams that make the noise, so that the attack's own are others

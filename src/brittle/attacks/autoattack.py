@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Literal
 
 from ..core.problem import Attack
 from ..errors import unknown
@@ -21,7 +22,9 @@ DLR = "dlr_or_margin"
 Parts = tuple[Attack, ...]
 
 
-def autoattack(version: str = "standard", steps: int = 100, queries: int = 5000) -> Attack:
+def autoattack(
+    version: Literal["standard", "plus", "rand"] = "standard", steps: int = 100, queries: int = 5000
+) -> Attack:
     """AutoAttack: four attacks without a parameter to choose, each on what those before it have left over.
 
     Croce and Hein, ICML 2020, arXiv:2003.01690, section 6, and for l1 ICML 2021, arXiv:2103.01208, section 5; losses, steps, restarts,

@@ -98,6 +98,7 @@ def _run_file(path: Path, out: Path | None, workers: int, device: str | None, tr
     from ..data.open import open_data
     from ..runs.plan import load_plan
     from ..victims.open import open_victim
+    from ..victims.preprocess import as_taken
 
     plan = load_plan(path)
     data = open_data(plan.data)
@@ -106,7 +107,7 @@ def _run_file(path: Path, out: Path | None, workers: int, device: str | None, tr
     return run_plan(
         plan,
         victim,
-        data,
+        as_taken(data, victim),
         out=folder,
         workers=workers,
         device=device,

@@ -14,13 +14,16 @@ from torch import Tensor
 from ..core.checks import check_labels, check_outputs
 from ..core.problem import Threat
 from ..core.victim import Victim
+from ..errors import Unreachable
 from ..findings import Finding
 from ..report.words import counted
+from ..threats import Box, Union
 from .checks import CHECKS, Check
 from .probe import Probe
 
 MOST = 64  # samples of a probe
 ELSEWHERE = {"training-mode", "normalisation", "bounds", "batch", "chance"}  # findings that say nothing of gradients
+SHORT = {"not-converged"}  # of attacks that were too short, for true gradients too: what mends them is more steps
 
 
 @dataclass(frozen=True, repr=False)
@@ -50,12 +53,7 @@ class Diagnosis:
     def show(self, console: Console | None = None) -> None:
         """Print every finding: what was measured, why it matters, what to do."""
         console = console or Console()
-        for finding in self.findings:
-            console.print(
-                f"[bold yellow]{escape(finding.kind)}[/bold yellow]  {escape(finding.measured)}", highlight=False
-            )
-            console.print(f"  {escape(finding.why)}", style="dim", highlight=False)
-            console.print(f"  [bold]What to do:[/bold] {escape(finding.mend)}\n", highlight=False)
+        show_findings(self.findings, console)
         if not self.findings:
             console.print(
                 "[green]nothing found[/green] that would make attacks by gradient look weaker than they are",
@@ -69,11 +67,19 @@ class Diagnosis:
         )
 
 
+def show_findings(findings: Iterable[Finding], console: Console) -> None:
+    """Print of each what was measured, why it matters, what to do."""
+    for finding in findings:
+        console.print(f"[bold yellow]{escape(finding.kind)}[/bold yellow]  {escape(finding.measured)}", highlight=False)
+        console.print(f"  {escape(finding.why)}", style="dim", highlight=False)
+        console.print(f"  [bold]What to do:[/bold] {escape(finding.mend)}\n", highlight=False)
+
+
 def diagnose_victim(
     victim: Victim,
     x: Tensor,
     labels: Tensor,
-    threat: Threat,
+    threat: Threat | None,
     *,
     ids: Tensor | None = None,
     others: tuple[Tensor, Tensor] | None = None,
@@ -82,6 +88,8 @@ def diagnose_victim(
 ) -> Diagnosis:
     """Put the checks to a victim on x (B, *S) with labels (B,) under the threat; the victim comes back as it was.
 
+    Under a union the checks that rest on the threat are put for one ball after the other, until one finds something; under None they are
+    left out.
     ids: (B,) the samples' names, on which their random numbers rest. others: further samples (x, labels) of the same data. dear: the dear
     checks too; None: where the cheap ones found something that may hide adversarial examples. A victim in training mode is looked at in
     evaluation mode, on a copy.
@@ -91,7 +99,8 @@ def diagnose_victim(
         tuple(name or "the model" for name, m in victim.module.named_modules() if m.training) if victim.module else ()
     )
     as_given, victim = (_copy(victim), _copy(victim, evaluate=True)) if training else (None, victim)
-    probe = Probe(victim, x, labels, threat, ids, seed, others, training, as_given)
+    balls = threat.balls if isinstance(threat, Union) else (threat or Box(),)
+    probe = Probe(victim, x, labels, balls[0], ids, seed, others, training, as_given)
     with probe.victim.undisturbed(seed):
         classes = check_outputs(
             probe.outputs.nan_to_num() if isinstance(probe.outputs, Tensor) else probe.outputs, len(x)
@@ -99,6 +108,7 @@ def diagnose_victim(
         for given in (labels, *(others or ())[1:]):
             check_labels(given, len(given), classes)
         found = list(_broken(probe))
+        probes = [probe, *(probe.under(ball) for ball in balls[1:])]
         tried: list[str] = []
         for late in (False, True):
             if "non-finite" in [finding.kind for finding in found] or (
@@ -106,20 +116,27 @@ def diagnose_victim(
             ):
                 break
             for kind, check in CHECKS.items():
-                if check.dear is late:
-                    found += _look(kind, check, probe)
+                if check.dear is late and victim.access.gives(check.needs) and (threat is not None or not check.threat):
+                    found += _first(_look(kind, check, one) for one in (probes if check.threat else probes[:1]))
                     tried.append(kind)
     count = max(len(x), 1)
     return Diagnosis(tuple(found), probe.spent.forwards / count, probe.spent.backwards / count, len(x), tuple(tried))
 
 
 def _suspicious(findings: Iterable[Finding]) -> bool:
-    return any(finding.kind not in ELSEWHERE for finding in findings)
+    return any(finding.kind not in ELSEWHERE | SHORT for finding in findings)
+
+
+def _first(findings: Iterable[list[Finding]]) -> list[Finding]:
+    """Those of the first ball under which there are any."""
+    return next(filter(None, findings), [])
 
 
 def _look(kind: str, check: Check, probe: Probe) -> list[Finding]:
     try:
         return list(check.look(probe))
+    except Unreachable:
+        raise
     except Exception as error:  # of the model's own, whatever it is: the other checks go on
         return [
             Finding(

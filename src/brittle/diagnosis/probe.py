@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -11,12 +12,14 @@ from torch import Tensor
 
 from ..attacks import ByNorm, GradientAscent
 from ..attacks.fixed.apgd_l1 import SparseAPGD
+from ..core.access import Access
 from ..core.goal import Classify
 from ..core.losses import find_slope
 from ..core.problem import Attack, Region, Threat
 from ..core.streams import Streams
 from ..core.trial import attempt
 from ..core.victim import Victim
+from ..threats import Box
 from .trace import Trace, trace
 
 WATCHED = 8  # samples whose forward is traced operation by operation
@@ -35,11 +38,18 @@ class Spent:
 
 @dataclass(frozen=True, eq=False)
 class Climb:
-    """A plain ascent on the correct samples: success (K,) bool, and what the model answered on the way, outputs (T, K, C)."""
+    """Every step of a plain ascent: success (K,) bool of the point that it returns, and the model's answers on the way, path (T, K, C)."""
 
     success: Tensor
-    x_adv: Tensor  # (K, *S)
-    path: Tensor  # empty where samples came and went
+    path: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Slopes:
+    """Gradients (K, *P) of two losses at the same points, from one forward."""
+
+    margin: Tensor
+    cross_entropy: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,14 +131,14 @@ class Probe:
         """Of the first few correct samples at random points of their region, with the slope of the margin."""
         few = slice(0, WATCHED)
         goal, slope = self.goal.select(few), find_slope("margin")
-        self._charge(len(goal.labels), backwards=True)
+        self._charge(len(goal.labels), backwards=1)
         x = self.region.render(self.points)[few]
         return trace(self.victim, self.victim.module, x, lambda outputs: slope(outputs, goal))
 
     @cached_property
     def differentiable(self) -> bool:
         """Whether autograd comes back to the input at all."""
-        return len(self.rows) > 0 and self.trace.grad is not None
+        return self.victim.access is Access.GRADIENT and len(self.rows) > 0 and self.trace.grad is not None
 
     @cached_property
     def comparable(self) -> bool:
@@ -139,32 +149,31 @@ class Probe:
         return self.threat.name in NORMS and self.differentiable and not self.random
 
     @cached_property
-    def plain(self) -> Climb:
-        """PGD with the cross-entropy, every step of it (in L1 its sparse variant)."""
-        return self.climb(STEPS)
+    def slopes(self) -> Slopes:
+        """At `points`, with what is random in the model drawn once; 1 forward and 2 backwards."""
+        self._charge(len(self.points), backwards=2)
+        losses = ("margin", "cross_entropy")
+        _, grads = input_gradients(self.victim, self.region, self.goal, self.points, losses)
+        return Slopes(*grads)
+
+    @cached_property
+    def plain(self) -> Tensor:
+        """(K,) bool: fooled by PGD with the cross-entropy (in L1 by its sparse variant), each sample until it is."""
+        return self.fooled(plain_attack(STEPS))[0]
 
     @cached_property
     def left(self) -> Tensor:
         """(K',) int64 among the correct samples: those that `plain` did not fool."""
-        return (~self.plain.success).nonzero().squeeze(1)
+        return (~self.plain).nonzero().squeeze(1)
 
-    def ask(self, x: Tensor) -> Tensor:
-        """The outputs (N, C) at inputs (N, *S), without gradients; 1 forward."""
-        self._charge(len(x))
-        with torch.no_grad():
-            return self.victim(x)
+    @cached_property
+    def free(self) -> Tensor:
+        """(K,) bool: fooled by the same attack where the bounds of the input are the only limit."""
+        return self.fooled(plain_attack(STEPS), threat=Box())[0]
 
-    def gradient(self, point: Tensor, loss: str = "margin", rows: Tensor | None = None) -> Tensor:
-        """(N, *P) of the loss at points (N, *P) of the correct samples `rows` (None: all); 1 forward and 1 backward.
-
-        Zeros where autograd does not come back.
-        """
-        region, goal = (self.region, self.goal) if rows is None else (self.region.select(rows), self.goal.select(rows))
-        self._charge(len(point), backwards=True)
-        return input_gradient(self.victim, region, goal, point, loss)
-
-    def climb(self, steps: int, threat: Threat | None = None) -> Climb:
-        """PGD of so many steps on all correct samples, with all that the model answered."""
+    @cached_property
+    def climb(self) -> Climb:
+        """PGD as in `plain`, all steps of it whatever it finds."""
         path: list[Tensor] = []
 
         def heard(x: Tensor) -> Tensor:
@@ -172,10 +181,29 @@ class Probe:
             path.append(outputs.detach())
             return outputs
 
-        success, x_adv = self.fooled(
-            plain_attack(steps, stop=False), threat=threat, victim=replace(self.victim, forward=heard)
-        )
-        return Climb(success, x_adv, _stacked(path[: steps + 1]))
+        success, _ = self.fooled(plain_attack(STEPS, stop=False), victim=replace(self.victim, forward=heard))
+        return Climb(success, _stacked(path[: STEPS + 1]))
+
+    def under(self, threat: Threat) -> Probe:
+        """The same samples under another threat; what was asked about them untouched is not asked again."""
+        other = replace(self, threat=threat)
+        other.__dict__.update({name: known for name, known in self.__dict__.items() if name in _UNTOUCHED})
+        return other
+
+    def ask(self, x: Tensor) -> Tensor:
+        """The outputs (N, C) at inputs (N, *S), without gradients; 1 forward."""
+        self._charge(len(x))
+        with torch.no_grad():
+            return self.victim(x)
+
+    def gradient(self, point: Tensor, loss: str = "margin") -> tuple[Tensor, Tensor]:
+        """Outputs (K, C) at points (K, *P) of the correct samples and the loss's gradient (K, *P); 1 forward and 1 backward.
+
+        Zeros where autograd does not come back.
+        """
+        self._charge(len(point), backwards=1)
+        outputs, (grad,) = input_gradients(self.victim, self.region, self.goal, point, (loss,))
+        return outputs, grad
 
     def fooled(
         self, attack: Attack, rows: Tensor | None = None, threat: Threat | None = None, victim: Victim | None = None
@@ -191,20 +219,31 @@ class Probe:
         self.spent.backwards += int(trial.backwards.sum())
         return trial.verdict.success.cpu(), trial.x_adv
 
-    def _charge(self, count: int, backwards: bool = False) -> None:
+    def _charge(self, count: int, backwards: int = 0) -> None:
         self.spent.forwards += count
-        self.spent.backwards += count if backwards else 0
+        self.spent.backwards += backwards * count
 
 
-def input_gradient(victim: Victim, region: Region, goal: Classify, point: Tensor, loss: str) -> Tensor:
-    """(N, *P) of the loss at points (N, *P) of the region; zeros where autograd does not come back."""
+_UNTOUCHED = ("inputs", "crowd", "outputs", "again", "random", "rows", "goal")  # of a Probe, whatever the threat
+
+
+def input_gradients(
+    victim: Victim, region: Region, goal: Classify, point: Tensor, losses: Sequence[str]
+) -> tuple[Tensor, list[Tensor]]:
+    """Outputs (K, C) at points (K, *P) of the region, and each loss's gradient (K, *P); zeros where autograd does not come back."""
     with torch.enable_grad():
         asked = point.detach().clone().requires_grad_()
         outputs = victim(region.render(asked))
+        answer = outputs.detach()
         if not outputs.requires_grad:
-            return torch.zeros_like(point)
-        (grad,) = torch.autograd.grad(outputs, asked, find_slope(loss)(outputs.detach(), goal), allow_unused=True)
-    return torch.zeros_like(point) if grad is None else grad
+            return answer, [torch.zeros_like(point) for _ in losses]
+        grads = []
+        for place, loss in enumerate(losses, 1):
+            slope = find_slope(loss)(answer, goal)
+            more = place < len(losses)
+            (grad,) = torch.autograd.grad(outputs, asked, slope, allow_unused=True, retain_graph=more)
+            grads.append(torch.zeros_like(point) if grad is None else grad)
+    return answer, grads
 
 
 def plain_attack(steps: int, stop: bool = True, **options: Any) -> Attack:

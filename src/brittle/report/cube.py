@@ -96,6 +96,10 @@ class Cube:
                 found |= column.proved
         return found
 
+    def proof_at(self, eps: float) -> bool:
+        """Whether proofs were looked for at this radius or a larger one."""
+        return any(self.roles[name] == "proof" and radius >= eps for name, radius in self.columns)
+
     @cached_property
     def chain(self) -> tuple[str, ...]:
         """Names of stages and proofs."""

@@ -12,7 +12,7 @@ import numpy as np
 from ..errors import InputError
 from .compare import Paired, paired
 from .cube import Bools, Column, Cube, Ints
-from .numbers import laid_out, same_radius, summarise
+from .numbers import laid_out, same_radius
 from .read import Run, read_run
 from .words import radius, several, threat_name
 
@@ -91,7 +91,8 @@ def diff(first: str | Path | HasFolder, second: str | Path | HasFolder) -> Diff:
     if not shared:
         raise InputError(f"no radius is in both runs ({_radii(one)} and {_radii(other)}); evaluate both on one --grid")
     values = [{str(entry["name"]): entry["value"] for entry in run.plan["attacks"]} for run in (one, other)]
-    common = [name for name in mine.names if name in theirs.names]
+    names = [[name for name in cube.names if cube.roles[name] != "proof"] for cube in (mine, theirs)]
+    common = [name for name in names[0] if name in names[1]]
     return Diff(
         first=str(one.folder),
         second=str(other.folder),
@@ -101,13 +102,13 @@ def diff(first: str | Path | HasFolder, second: str | Path | HasFolder) -> Diff:
         goal=str(one.plan["goal"]),
         eps=float(one.plan["eps"]),
         changes=tuple(_changes(mine, theirs, common, shared)),
-        unmatched=tuple(name for name in dict.fromkeys((*mine.names, *theirs.names)) if name not in common),
+        unmatched=tuple(name for name in dict.fromkeys((*names[0], *names[1])) if name not in common),
         differing=tuple(name for name in common if values[0].get(name) != values[1].get(name)),
     )
 
 
 def _finished(run: Run) -> None:
-    summary = summarise(run.rows, run.plan)
+    summary = run.summary
     if not summary.complete:
         raise InputError(
             f"{str(run.folder)!r} is not finished ({summary.rows:,} of {summary.expected:,} rows); run its command again first"
@@ -148,8 +149,8 @@ def _changes(one: Cube, other: Cube, names: list[str], radii: list[float]) -> It
     for eps in radii:
         yield _change("worst case", eps, one.ids, whole, _left(one, eps), _left(other, eps))
     for eps in radii:
-        proved = [cube.correct & cube.proved_at(_own(cube, eps)) for cube in (one, other)]
-        if all("proof" in cube.roles.values() for cube in (one, other)):
+        if all(cube.proof_at(_own(cube, eps)) for cube in (one, other)):
+            proved = [cube.correct & cube.proved_at(_own(cube, eps)) for cube in (one, other)]
             yield _change("proved", eps, one.ids, known, *proved)
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 from scipy.stats import binomtest
 
 from ..findings import Finding
-from .cube import Column, Cube
+from .cube import Bools, Column, Cube
 from .shares import Bracketed, samples_needed, share
 from .words import counted, interval, radius, several, threat_name
 
@@ -54,7 +56,8 @@ def _refuted(cube: Cube) -> Iterator[Finding]:
         if len(wrong):
             yield Finding(
                 "refuted-proof",
-                f"{counted(len(wrong), 'sample')} proved to be safe at eps={eps:g} or more were fooled there: {several(wrong.tolist())}.",
+                f"{counted(len(wrong), 'sample')} proved to be safe at eps={eps:g} or more were fooled there: "
+                f"{several([*map(str, wrong)])}.",
                 "One of the two is wrong: the proof, or the judge of the attack. No number of this run can be trusted until it is "
                 "known which.",
                 "Please report it with the model; until then, run without proofs.",
@@ -136,36 +139,49 @@ def _one_step(cube: Cube, eps: float) -> Iterator[Finding]:
 
 
 def _not_rising(cube: Cube, threat: str) -> Iterator[Finding]:
-    for name in cube.names:
-        radii = [eps for eps in cube.grid if (name, eps) in cube.columns]
-        if cube.roles[name] == "noise" or len(radii) < 2:
+    for tried in _tried(cube):
+        radii = [*tried.columns]
+        if tried.noise or len(radii) < 2:
             continue
         for small, large in pairwise(radii):
-            lost, won, _ = _compare(cube, cube.columns[name, small], cube.columns[name, large])
+            lost, won, _ = _compare(cube, tried.columns[small], tried.columns[large])
             if _more_often(lost, won):
-                yield _falling(name, radius(small, threat), radius(large, threat), lost, won)
+                yield _falling(tried, radius(small, threat), radius(large, threat), lost, won)
                 break
         else:
             first, last = radii[0], radii[-1]
-            _, won, left = _compare(cube, cube.columns[name, first], cube.columns[name, last])
-            fooled = int((cube.columns[name, first].success & cube.correct).sum())
+            _, won, left = _compare(cube, tried.columns[first], tried.columns[last])
+            fooled = int((tried.columns[first].success & cube.correct).sum())
             if last >= 2 * first and fooled and not won and left >= 5:
-                yield Finding(
-                    "not-rising",
-                    f"{name} fools no more samples at {radius(last, threat)} than at {radius(first, threat)}, though "
-                    f"{left} are left.",
-                    "A larger ball holds more adversarial examples; an attack that finds none of them does not look.",
-                    f"Check that {name}'s step size grows with the radius, and look for masked gradients.",
-                )
+                yield _standing(tried, radius(first, threat), radius(last, threat), left)
 
 
-def _falling(name: str, small: str, large: str, lost: int, won: int) -> Finding:
+def _falling(tried: _Tried, small: str, large: str, lost: int, won: int) -> Finding:
+    mend = (
+        "Choose a higher effort, or run an attack with more steps beside the chain."
+        if tried.chained
+        else f"Give {tried.name} more steps or a smaller step size."
+    )
     return Finding(
         "not-rising",
-        f"From {small} to {large}, {name} loses {counted(lost, 'sample')} it had fooled and gains {won}.",
+        f"From {small} to {large}, {tried.name} loses {counted(lost, 'sample')} it had fooled and gains {won}.",
         "Every example of the smaller ball lies in the larger one, so success must not fall. The attack does not "
         "converge, or it overshoots.",
-        f"Give {name} more steps or a smaller step size. The worst case already counts what the smaller radii found.",
+        f"{mend} The worst case already counts what the smaller radii found.",
+    )
+
+
+def _standing(tried: _Tried, small: str, large: str, left: int) -> Finding:
+    mend = (
+        "Look for masked gradients, and run an attack that needs no gradient beside the chain."
+        if tried.chained
+        else f"Check that {tried.name}'s step size grows with the radius, and look for masked gradients."
+    )
+    return Finding(
+        "not-rising",
+        f"At {large}, {tried.name} fools no more samples than at {small}, though {left} are left.",
+        "A larger ball holds more adversarial examples; an attack that finds none of them does not look.",
+        mend,
     )
 
 
@@ -180,14 +196,14 @@ def _compare(cube: Cube, small: Column, large: Column) -> tuple[int, int, int]:
 
 
 def _ties(cube: Cube) -> Iterator[Finding]:
-    columns = [cube.clean, *cube.columns.values()]
+    columns = [cube.clean, *(column for tried in _tried(cube) for column in tried.columns.values())]
     total = sum(int(column.measured.sum()) for column in columns)
     ties = sum(int(((column.margin == 0) & column.measured).sum()) for column in columns)
     if ties < 2 or ties < TIES * total:
         return
     yield Finding(
         "ties",
-        f"In {ties:,} of {counted(total, 'row')} two classes have exactly the same score.",
+        f"In {ties:,} of {counted(total, 'answer')} two classes have exactly the same score.",
         "Exact ties come from saturated or rounded outputs, often probabilities instead of logits. There the gradient "
         "is zero and an attack stands still.",
         "Let the model return logits in float32.",
@@ -196,10 +212,13 @@ def _ties(cube: Cube) -> Iterator[Finding]:
 
 def _infeasible(cube: Cube) -> Iterator[Finding]:
     counts: dict[str, int] = {}
-    for (name, _), column in cube.columns.items():
-        outside = int((column.measured & ~column.feasible).sum())
-        if outside:
-            counts[name] = counts.get(name, 0) + outside
+    before: dict[float, Bools] = {}  # by radius: of the chain so far
+    for (name, eps), column in cube.columns.items():
+        outside = column.measured & ~column.feasible
+        if name in cube.chain:  # a later stage's row says it again
+            outside, before[eps] = outside & ~before.get(eps, np.zeros_like(outside)), outside
+        if outside.any():
+            counts[name] = counts.get(name, 0) + int(outside.sum())
     if not counts:
         return
     listed = several([f"{name} ({n:,})" for name, n in counts.items()])
@@ -221,6 +240,30 @@ def _few(worst: Bracketed) -> Iterator[Finding]:
         f"That is {100 * width:.0f} points wide; differences smaller than this cannot be told from chance.",
         f"{samples_needed(worst.robust.value, WIDEST):,} samples would make it {100 * WIDEST:.0f} points.",
     )
+
+
+@dataclass(frozen=True)
+class _Tried:
+    """What was tried as a whole: an attack, or the chain, whose last stage says what all of it found. Columns by ascending radius."""
+
+    name: str
+    columns: dict[float, Column]
+    noise: bool = False
+    chained: bool = False
+
+
+def _tried(cube: Cube) -> Iterator[_Tried]:
+    """Each attack and the noise, and the chain as one."""
+    for name in cube.names:
+        if name not in cube.chain:
+            yield _Tried(name, _by_radius(cube, name), noise=cube.roles[name] == "noise")
+    stages = [name for name in cube.chain if cube.roles[name] == "stage"]
+    if stages:
+        yield _Tried("the chain", _by_radius(cube, stages[-1]), chained=True)
+
+
+def _by_radius(cube: Cube, name: str) -> dict[float, Column]:
+    return {eps: cube.columns[name, eps] for eps in cube.grid if (name, eps) in cube.columns}
 
 
 def _gradient_attacks(cube: Cube) -> list[str]:

@@ -121,7 +121,8 @@ def _curves(summary: Summary, bounds: Sequence[float], form: Format) -> Figure:
     _line(axes, points, INK, "", "-", 4.0, 0.14)
     if points:
         ends.append((100 * points[-1][1].value, "worst case", INK, True))
-    _asked(axes, summary.eps, radius(summary.eps, summary.threat, bounds))
+    side = "right" if summary.eps == summary.grid[-1] else "center"  # names of the lines begin at the right end
+    _asked(axes, summary.eps, radius(summary.eps, summary.threat, bounds), side)
     axes.set_ylim(0, 100)
     axes.set_xlim(0, summary.grid[-1] * 1.02)
     axes.set_yticks(range(0, 101, 20), [f"{tick} %" for tick in range(0, 101, 20)])
@@ -147,10 +148,10 @@ def _line(
     )  # fmt: skip
 
 
-def _asked(axes: Axes, eps: float, name: str) -> None:
+def _asked(axes: Axes, eps: float, name: str, side: str = "center") -> None:
     """The radius in question: a line through the plot, its name above it."""
     axes.axvline(eps, color=INK, linewidth=0.9, linestyle=(0, (1, 2)), zorder=2)
-    _note(axes, f"asked: {name}", ("data", eps), ("axes fraction", 1), (0, 4), ha="center")
+    _note(axes, f"asked: {name}", ("data", eps), ("axes fraction", 1), (0, 4), ha=side)
 
 
 def _note(

@@ -142,6 +142,7 @@ class Summary:
     chain: tuple[StageSummary, ...]  # in order, each on what those before it left open
     added: Added | None  # to the chain, by what was found on the model
     worst: tuple[Worst, ...]
+    unproved: str  # why no proofs were looked for; empty where they were, or where that is not known
     rows: int  # rows there are, errors included
     expected: int  # rows there would be if the run were complete; 0 when the plan does not say
     doubts: tuple[Finding, ...]
@@ -183,11 +184,16 @@ class Summary:
 
 
 def summarise(
-    rows: pa.Table, plan: Mapping[str, Any], findings: Sequence[Finding] = (), added: Sequence[str] = ()
+    rows: pa.Table,
+    plan: Mapping[str, Any],
+    findings: Sequence[Finding] = (),
+    added: Sequence[str] = (),
+    unproved: str = "",
 ) -> Summary:
     """The numbers of a run from its rows (see `runs/rows.py`) and its plan; rows that it does not name are ignored.
 
     findings: on the model itself, which join the doubts that the rows give rise to. added: names of stages that they called for.
+    unproved: why no proofs were looked for, where that is known.
     """
     eps, cube = float(plan["eps"]), laid_out(rows, plan)
     grid = cube.grid
@@ -212,6 +218,7 @@ def summarise(
         chain=chain,
         added=_added(chain, added, eps),
         worst=worst,
+        unproved=unproved,
         rows=cube.rows,
         expected=expected,
         doubts=(*findings, *doubts_of(cube, eps, plan, headline, expected)),
@@ -302,7 +309,7 @@ def _added(chain: Sequence[StageSummary], names: Sequence[str], eps: float) -> A
 
 def _proved(cube: Cube, eps: float) -> Share | None:
     """Over the samples of the worst case; None where no proof was tried."""
-    if not any(cube.roles[name] == "proof" and radius >= eps for name, radius in cube.columns):
+    if not cube.proof_at(eps):
         return None
     return share(int((cube.proved_at(eps) & cube.correct & cube.whole).sum()), int(cube.whole.sum()))
 

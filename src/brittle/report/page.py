@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from . import figures, words
 from .gallery import gallery
-from .numbers import Summary, summarise
+from .numbers import Summary
 from .read import Run, read_kept, read_run
 
 Floats = NDArray[np.float64]
@@ -45,7 +45,7 @@ def write_report(run_folder: Path | str, out: Path | str | None = None) -> Path:
 
 def render(run: Run) -> str:
     """The page's HTML."""
-    summary = summarise(run.rows, run.plan, run.findings, run.added)
+    summary = run.summary
     resolved: Mapping[str, Any] = run.plan.get("resolved") or {}
     bounds = [float(bound) for bound in resolved.get("bounds") or (0.0, 1.0)]
     classes = [str(name) for name in resolved.get("classes") or ()]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from ..runs.cells import cells
 from ..runs.plan import Plan
 from ..runs.rows import SCHEMA
 from ..runs.store import Store
+from .numbers import Cost, Summary, summarise
 
 Array = NDArray[Any]
 
@@ -31,10 +33,44 @@ class Run:
     plan: Mapping[str, Any]
     rows: pa.Table  # in the columns of runs/rows.py, one row for each cell and id
     invocations: tuple[Mapping[str, Any], ...]
-    findings: tuple[Finding, ...]  # on the model itself
-    checks: tuple[str, ...]  # that were put to it
-    added: tuple[str, ...]  # names of the stages that the findings called for
+    diagnosis: Mapping[
+        str, Any
+    ]  # what was found on the model itself, as in diagnosis.json; empty where it was not looked at
     unreadable: tuple[str, ...]  # names of damaged units, whose rows count as missing
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """On the model itself."""
+        return tuple(Finding(**finding) for finding in self.diagnosis.get("findings", ()))
+
+    @property
+    def checks(self) -> tuple[str, ...]:
+        """Names of those that were put to the model."""
+        return tuple(self.diagnosis.get("checks", ()))
+
+    @property
+    def added(self) -> tuple[str, ...]:
+        """Names of the stages that the findings called for."""
+        return tuple(stage["name"] for stage in self.diagnosis.get("stages", ()))
+
+    @property
+    def unproved(self) -> str:
+        """Why no proofs were looked for, in short; empty where they were, or where the model was not looked at."""
+        why = str(self.diagnosis.get("proof", {}).get("why_none", ""))
+        return why.partition(";")[0].rstrip(".")
+
+    @property
+    def looked(self) -> Cost | None:
+        """What the look at the model was charged, its seconds unknown; None where there was none."""
+        if not self.diagnosis:
+            return None
+        samples, each = self.diagnosis["samples"], (self.diagnosis["forwards"], self.diagnosis["backwards"])
+        return Cost(*each, round(samples * each[0]), round(samples * each[1]), float("nan"))
+
+    @cached_property
+    def summary(self) -> Summary:
+        """Its numbers and the reasons to doubt them."""
+        return summarise(self.rows, self.plan, self.findings, self.added, self.unproved)
 
 
 def read_run(folder: Path | str) -> Run:
@@ -48,7 +84,7 @@ def read_run(folder: Path | str) -> Run:
         except (pa.ArrowException, OSError, KeyError):
             unreadable.append(path.name)
     rows = planned_rows(pa.concat_tables(tables), plan)
-    return Run(folder, asdict(plan), rows, _invocations(folder), *_diagnosis(folder), tuple(unreadable))
+    return Run(folder, asdict(plan), rows, _invocations(folder), _diagnosis(folder), tuple(unreadable))
 
 
 def read_kept(run: Run) -> dict[str, dict[int, Array]]:
@@ -78,20 +114,17 @@ def planned_rows(table: pa.Table, plan: Plan) -> pa.Table:
     return table
 
 
-def _diagnosis(folder: Path) -> tuple[tuple[Finding, ...], tuple[str, ...], tuple[str, ...]]:
-    """Findings, names of checks and of added stages in diagnosis.json; none where there is no such file, or a damaged one."""
+def _diagnosis(folder: Path) -> Mapping[str, Any]:
+    """The content of diagnosis.json; empty where there is no such file, or a damaged one."""
     path = folder / "diagnosis.json"
     if not path.is_file():
-        return (), (), ()
+        return {}
     try:
-        noted = json.loads(path.read_text(encoding="utf-8"))
-        return (
-            tuple(Finding(**finding) for finding in noted["findings"]),
-            tuple(noted["checks"]),
-            tuple(stage["name"] for stage in noted["stages"]),
-        )
-    except (ValueError, KeyError, TypeError):
-        return (), (), ()
+        noted: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        whole = {"findings", "checks", "stages", "proof", "samples", "forwards", "backwards"} <= {*noted}
+    except (ValueError, TypeError):
+        return {}
+    return noted if whole else {}
 
 
 def _invocations(folder: Path) -> tuple[Mapping[str, Any], ...]:

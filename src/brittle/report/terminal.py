@@ -71,6 +71,8 @@ def chain_table(summary: Summary) -> Table:
 def footnote(summary: Summary) -> str:
     """What the table's words mean, to be printed below it."""
     text = "95 % intervals. Worst case: right when untouched and not fooled by anything at this radius or below."
+    if summary.unproved:
+        text += f" No proofs: {summary.unproved}."
     return text if summary.complete else f"{text} INCOMPLETE: {summary.rows:,} of {summary.expected:,} rows."
 
 

@@ -45,6 +45,11 @@ class Cell:
             return ""
         return str(self.threat.get("name") or self.threat["type"].partition("@")[0].rpartition(":")[2].lower())
 
+    @property
+    def columns(self) -> dict[str, Any]:
+        """What is the same in each of its rows, under the names of `Row`."""
+        return {"cell": self.key, "attack": self.name, "role": self.role, "threat": self.threat_name, "eps": self.eps}
+
 
 def cells(plan: Plan) -> list[Cell]:
     """Every cell of an expanded and resolved plan: clean, noise, the attacks in their order, eps ascending; then the chain of each eps.

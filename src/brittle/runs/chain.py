@@ -23,11 +23,7 @@ def settled(before: Row, clean: Row, reach: float | None) -> bool:
 
 def carried(before: Row, cell: Cell) -> Row:
     """The row of a settled sample: as before, at no cost."""
-    return replace(
-        before,
-        cell=cell.key, attack=cell.name, role=cell.role, threat=cell.threat_name, eps=cell.eps,
-        forwards=0, backwards=0, seconds=0.0,
-    )  # fmt: skip
+    return replace(before, **cell.columns, forwards=0, backwards=0, seconds=0.0)
 
 
 def joined(before: Row, row: Row) -> Row:

@@ -13,6 +13,7 @@ from ..data.open import open_data
 from ..tasks.classification import Classification, Results
 from ..threats import box
 from ..victims.open import open_victim
+from ..victims.preprocess import as_taken
 from .cells import Cell, sample_ids
 from .plan import Plan
 from .rows import Row
@@ -36,15 +37,7 @@ class ClassifyCells:
         results = self.task.run(attack, threat, ids, cell.seed)
         columns = {name: getattr(results, name).tolist() for name in _MEASURED}
         rows = [
-            Row(
-                cell=cell.key,
-                attack=cell.name,
-                role=cell.role,
-                threat=cell.threat_name,
-                eps=cell.eps,
-                id=index,
-                **{name: column[i] for name, column in columns.items()},
-            )
+            Row(**cell.columns, id=index, **{name: column[i] for name, column in columns.items()})
             for i, index in enumerate(ids)
         ]
         kept = [i for i, index in enumerate(ids) if index in self.keep]
@@ -58,11 +51,7 @@ class ClassifyCells:
         proved, seconds = self.task.prove(decode(cell.attack, f"the proof {cell.name}"), threat, ids)
         return [
             Row(
-                cell=cell.key,
-                attack=cell.name,
-                role=cell.role,
-                threat=cell.threat_name,
-                eps=cell.eps,
+                **cell.columns,
                 id=index,
                 label=-1,
                 clean_correct=True,
@@ -78,6 +67,7 @@ def build(plan: Plan, device: str | None = None, trust: bool = False) -> Classif
     """Open what the plan's strings name; a worker process does this for itself."""
     data = open_data(plan.data)
     victim = open_victim(plan.victim, device=device, trust=trust, bounds=data.bounds)
+    data = as_taken(data, victim)
     return cells_of(plan, Classification(victim, data, plan.goal, plan.batch_size, draws=plan.draws))
 
 

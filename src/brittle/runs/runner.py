@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..errors import InputError
+from ..errors import InputError, Unreachable
 from .cells import Cell, Unit, cells, missing, sample_ids, units_of
 from .chain import carried, joined, settled
 from .plan import Plan
@@ -60,45 +60,31 @@ def run(
     good = store.done(errors=False)
     done = good if retry_errors else store.done()
     lacking = [(cell, missing(plan, cell, done)) for cell in cells(plan)]
-    total = len(lacking) * len(sample_ids(plan))
-    finished = total - sum(len(ids) for _, ids in lacking)
-    worked = bool(good)
-    keep = set(sample_ids(plan)[: plan.keep])
-
     clean, chained = lacking[0][0], [(cell, ids) for cell, ids in lacking if cell.after and ids]
     needed = {key for cell, _ in chained for key in (clean.key, cell.after)}
-    known = store.of(needed) if needed else {}
-
-    def finish(unit: Unit, rows: list[Row], kept: Arrays) -> None:
-        nonlocal finished
-        store.write(unit, rows, _chosen(kept, keep))
-        if unit.cell.key in needed:
-            known[unit.cell.key].update((row.id, row) for row in rows)
-        finished += len(rows)
-        if on_progress:
-            on_progress(finished, total, unit.cell.name)
-
+    total = len(lacking) * len(sample_ids(plan))
+    book = _Book(
+        store=store,
+        keep={*sample_ids(plan)[: plan.keep]},
+        known=store.of(needed) if needed else {},
+        finished=total - sum(len(ids) for _, ids in lacking),
+        total=total,
+        on_progress=on_progress,
+    )
     try:
         with _engine(plan, task, workers, build) as outcomes:
-            for outcome in outcomes(
-                [unit for cell, ids in lacking if not cell.after for unit in units_of(cell, ids, plan.shard)]
-            ):
-                worked = worked or any(not row.error for row in outcome.rows)
-                errors = {row.error for row in outcome.rows}
-                if not worked and len(errors) == 1 and (len(outcome.rows) > 1 or len(sample_ids(plan)) == 1):
-                    raise InputError(errors.pop())
-                finish(outcome.unit, outcome.rows, outcome.kept)
+            units = [unit for cell, ids in lacking if not cell.after for unit in units_of(cell, ids, plan.shard)]
+            for outcome in _unless_nothing_works(outcomes(units), bool(good), len(sample_ids(plan)) == 1):
+                book.enter(outcome)
             for cell, ids in chained:
-                before, untouched = known[cell.after], known[clean.key]
+                before, untouched = book.known[cell.after], book.known[clean.key]
                 over = [i for i in ids if settled(before[i], untouched[i], cell.reach)]
                 if over:
-                    finish(Unit(cell, tuple(over)), [carried(before[i], cell) for i in over], {})
+                    book.enter(_Outcome(Unit(cell, tuple(over)), [carried(before[i], cell) for i in over], {}))
                 for outcome in outcomes(units_of(cell, sorted({*ids} - {*over}), plan.shard)):
-                    rows = [joined(before[row.id], row) for row in outcome.rows]
-                    fresh = {row.id for row, new in zip(rows, outcome.rows, strict=True) if row.margin == new.margin}
-                    finish(outcome.unit, rows, _chosen(outcome.kept, fresh))
+                    book.enter(_joined(before, outcome))
                 if cell.after != clean.key:
-                    del known[cell.after]  # only its successor asks for it
+                    del book.known[cell.after]  # only its successor asks for it
     except BrokenProcessPool:
         raise InputError(
             f"a worker process died, perhaps for lack of memory; {len(store.done())} rows are safe, "
@@ -110,7 +96,45 @@ def run(
 class _Outcome:
     unit: Unit
     rows: list[Row]
-    kept: dict[str, np.ndarray[Any, Any]]
+    kept: Arrays
+
+
+@dataclass(kw_only=True)
+class _Book:
+    """Enters what is finished: into the store, into what later stages ask for, and into the count."""
+
+    store: Store
+    keep: set[int]
+    known: dict[str, dict[int, Row]]  # by cell and id, of the cells that a later stage asks for
+    finished: int  # rows
+    total: int
+    on_progress: Progress | None
+
+    def enter(self, outcome: _Outcome) -> None:
+        unit, rows = outcome.unit, outcome.rows
+        self.store.write(unit, rows, _chosen(outcome.kept, self.keep))
+        if unit.cell.key in self.known:
+            self.known[unit.cell.key].update((row.id, row) for row in rows)
+        self.finished += len(rows)
+        if self.on_progress:
+            self.on_progress(self.finished, self.total, unit.cell.name)
+
+
+def _unless_nothing_works(outcomes: Iterator[_Outcome], worked: bool, alone: bool) -> Iterator[_Outcome]:
+    """The outcomes; InputError where nothing has worked yet and a whole unit, of more than one sample unless it is `alone`, fails alike."""
+    for outcome in outcomes:
+        worked = worked or any(not row.error for row in outcome.rows)
+        errors = {row.error for row in outcome.rows}
+        if not worked and len(errors) == 1 and (len(outcome.rows) > 1 or alone):
+            raise InputError(errors.pop())
+        yield outcome
+
+
+def _joined(before: dict[int, Row], outcome: _Outcome) -> _Outcome:
+    """What a stage found, joined with what was known of its samples; its examples where they are the better ones."""
+    rows = [joined(before[row.id], row) for row in outcome.rows]
+    fresh = {row.id for row, new in zip(rows, outcome.rows, strict=True) if row.margin == new.margin}
+    return _Outcome(outcome.unit, rows, _chosen(outcome.kept, fresh))
 
 
 def _attempt(task: Task, unit: Unit) -> _Outcome:
@@ -120,6 +144,8 @@ def _attempt(task: Task, unit: Unit) -> _Outcome:
         if [row.id for row in rows] != list(unit.ids):
             raise RuntimeError(f"the task returned rows for {[row.id for row in rows]} instead of {list(unit.ids)}")
         return _Outcome(unit, rows, kept)
+    except Unreachable:
+        raise
     except Exception as error:
         sentence = _sentence(error)
     # Outside the except block: the frames of the failure, and the memory they hold, are gone by now.
@@ -137,10 +163,7 @@ def _sentence(error: Exception) -> str:
 
 
 def _error_row(cell: Cell, index: int, sentence: str) -> Row:
-    return Row(
-        cell=cell.key, attack=cell.name, role=cell.role, threat=cell.threat_name, eps=cell.eps, id=index, label=-1,
-        error=sentence,
-    )  # fmt: skip
+    return Row(**cell.columns, id=index, label=-1, error=sentence)
 
 
 def _chosen(kept: Arrays, keep: set[int]) -> Arrays:

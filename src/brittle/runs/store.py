@@ -181,7 +181,7 @@ class Store:
         earlier = path.read_bytes() if path.is_file() else b""
         self._write(path, earlier + json.dumps(line).encode() + b"\n")
 
-    def diagnose(self, diagnosis: Mapping[str, Any]) -> None:
+    def note(self, diagnosis: Mapping[str, Any]) -> None:
         """Keep what was found on the model itself, in diagnosis.json; what was there before gives way."""
         self._write(self.folder / "diagnosis.json", json.dumps(diagnosis, indent=2).encode() + b"\n")
 

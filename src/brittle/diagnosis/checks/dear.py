@@ -15,14 +15,14 @@ from ...core.streams import Streams
 from ...core.trial import attempt
 from ...findings import Finding
 from ...report.words import counted
-from ...threats import Box
 from ..binary import binarization
 from ..probe import STEPS, Probe, plain_attack
 from ..surrogate import imitate
+from .attacks import MISSED
+from .evidence import more_than
 from .gradients import dead
 
 ENOUGH = 200  # samples to train a surrogate on
-FOUND = 2  # samples that the surrogate's examples fool and gradients miss
 PASS, POSED = 0.95, 8  # of the binarization test, and the fewest tasks that say anything
 WINDOW, MOVED = 10, 0.2  # last steps, and the share of the loss's whole rise that is too much for them
 LIMITS = {
@@ -52,7 +52,7 @@ def transfer(probe: Probe) -> Iterator[Finding]:
             attack, surrogate, probe.threat, probe.inputs[rows], goal, probe.ids.to(x.device)[rows], probe.seed
         )
         found |= (goal.margin(probe.ask(trial.x_adv)) > 0) & trial.verdict.feasible
-    if int(found.sum()) >= FOUND:
+    if more_than(MISSED, int(found.sum()), len(probe.rows)):
         yield Finding(
             "transfer",
             f"Of {counted(len(found), 'sample')} that PGD with {STEPS} steps on the model did not fool, "
@@ -75,7 +75,12 @@ def indicators(probe: Probe) -> Iterator[Finding]:
     if not probe.comparable:
         return
     shares = indicator_shares(probe)
-    seen = [f"{name} ({share:.0%} of the samples)" for name, share in shares.items() if share >= LIMITS[name]]
+    count = len(probe.rows)
+    seen = [
+        f"{name} ({share:.0%} of the samples)"
+        for name, share in shares.items()
+        if more_than(LIMITS[name], round(share * count), count)
+    ]
     if seen:
         yield Finding(
             "attack-failure",
@@ -97,17 +102,16 @@ def indicator_shares(probe: Probe) -> dict[str, float]:
     not fooled (the paper's 5 % also marks runs of PGD on networks that it does fool as far as any attack).
     unconstrained failure: not fooled with no limit but the input range.
     """
-    plain, path = probe.plain, probe.plain.path
-    found = {"unavailable gradients": _share(dead(probe.gradient(probe.points, "cross_entropy")))}
+    climb, path = probe.climb, probe.climb.path
+    found = {"unavailable gradients": _share(dead(probe.slopes.cross_entropy))}
     if path.numel():
         margins = torch.stack([probe.goal.margin(outputs) for outputs in path]).cpu()
-        found["silent success"] = _share((margins > 0).any(0) & ~plain.success)
+        found["silent success"] = _share((margins > 0).any(0) & ~climb.success)
         loss = find_loss("cross_entropy")
         risen = torch.stack([loss(outputs, probe.goal) for outputs in path]).cummax(0).values.cpu()
         late = (risen[-1] - risen[-1 - WINDOW]) / (risen[-1] - risen[0]).clamp_min(1e-12)
-        found["incomplete optimisation"] = _share((late > MOVED) & ~plain.success)
-    free, _ = probe.fooled(plain_attack(STEPS), threat=Box())
-    found["unconstrained failure"] = _share(~free)
+        found["incomplete optimisation"] = _share((late > MOVED) & ~climb.success)
+    found["unconstrained failure"] = _share(~probe.free)
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ...findings import Finding
 from ...report.words import amount, counted, several
-from ..probe import Probe, input_gradient
+from ..probe import Probe, input_gradients
 
 ZEROS, LOST = 0.25, 0.1  # shares of samples whose gradient is exactly zero, and is lost to rounding
 NEAR = (1 / 16, 1 / 4)  # of the radius: steps short enough for a gradient to say what they do
@@ -39,7 +39,7 @@ def zero_gradient(probe: Probe) -> Iterator[Finding]:
     """A gradient that is exactly zero, though the loss has a slope at the outputs, and would be so in double precision too."""
     if not probe.differentiable:
         return
-    zeros = dead(probe.gradient(probe.points))
+    zeros = dead(probe.slopes.margin)
     if float(zeros.double().mean()) < ZEROS or (rescued(probe) or 0) > 0.5:
         return
     places = [place for place, share in probe.trace.dead if share >= 0.5] or [place for place, _ in probe.trace.dead]
@@ -58,7 +58,7 @@ def underflow(probe: Probe) -> Iterator[Finding]:
     """Gradients lost to float32: of the cross-entropy where the margin has one, or of both where float64 has them; or outputs too small."""
     if not probe.differentiable:
         return
-    here, there = (dead(probe.gradient(probe.points, loss)) for loss in ("cross_entropy", "margin"))
+    here, there = dead(probe.slopes.cross_entropy), dead(probe.slopes.margin)
     lost, share = here & ~there, rescued(probe)
     ordered = probe.outputs.sort(1, descending=True).values
     scale, spread = float((ordered[:, 0] - ordered[:, 1]).median()), float((ordered[:, 0] - ordered[:, -1]).median())
@@ -93,7 +93,7 @@ def noisy_surface(probe: Probe) -> Iterator[Finding]:
     """Gradients that do not foretell what a short step does to the loss."""
     if not probe.comparable:
         return
-    errors = {near: error for near in NEAR if (error := foretold(probe, near)) is not None}
+    errors = foretold(probe, NEAR)
     if not errors or max(errors.values()) < ASTRAY:
         return
     near = max(errors, key=lambda near: errors[near])
@@ -134,7 +134,7 @@ def rescued(probe: Probe) -> float | None:
 
     None where there are none, or where that cannot be tried.
     """
-    zeros = dead(probe.gradient(probe.points))
+    zeros = dead(probe.slopes.margin)
     module = probe.victim.module
     if module is None or not bool(zeros.any()) or probe.victim.dtype == torch.float64:
         return None
@@ -146,28 +146,30 @@ def rescued(probe: Probe) -> float | None:
         probe.goal.select(rows),
     )
     try:
-        grad = input_gradient(victim, region, goal, probe.points[rows].double(), "margin")
+        _, (grad,) = input_gradients(victim, region, goal, probe.points[rows].double(), ("margin",))
     except RuntimeError:  # a model that is not written for float64
         return None
     probe.spent.forwards, probe.spent.backwards = probe.spent.forwards + len(rows), probe.spent.backwards + len(rows)
     return float((~dead(grad)).double().mean())
 
 
-def foretold(probe: Probe, near: float, pairs: int = 4) -> float | None:
-    """By how much the gradient misses the change of the margin over random steps of `near` radii; None where few have gradients.
+def foretold(probe: Probe, nears: Sequence[float], pairs: int = 4) -> dict[float, float]:
+    """By how much the gradient misses the change of the margin over random steps of each of `nears`, in radii; {} where few have gradients.
 
-    |change - <grad, step>| / (|change| + |<grad, step>|), from 0 to 1: the median over the pairs, and of that over the samples.
+    |change - <grad, step>| / (|change| + |<grad, step>|), from 0 to 1: the median over the pairs, and of that over the samples. The steps
+    of different lengths begin at the same points, so each costs 1 forward a pair, and each pair 1 forward and 1 backward beside.
     """
-    region, errors = probe.region, []
+    region, errors = probe.region, {near: list[Tensor]() for near in nears}
     for _ in range(pairs):
         here = region.random(probe.streams)
-        there = region.project(here + near * (region.random(probe.streams) - region.origin))
-        grad = probe.gradient(here)
-        slope = (grad * (there - here)).flatten(1).sum(1).double()
-        before, after = (probe.goal.margin(probe.ask(region.render(point))).double() for point in (here, there))
-        change = after - before
-        error = (change - slope).abs() / (change.abs() + slope.abs()).clamp_min(1e-300)
-        errors.append(torch.where(dead(grad).to(error.device), torch.nan, error))
-    each = torch.stack(errors).nanmedian(0).values
-    each = each[~each.isnan()]
-    return float(each.median()) if len(each) >= FEW else None
+        outputs, grad = probe.gradient(here)
+        before = probe.goal.margin(outputs).double()
+        for near, found in errors.items():
+            there = region.project(here + near * (region.random(probe.streams) - region.origin))
+            slope = (grad * (there - here)).flatten(1).sum(1).double()
+            change = probe.goal.margin(probe.ask(region.render(there))).double() - before
+            error = (change - slope).abs() / (change.abs() + slope.abs()).clamp_min(1e-300)
+            found.append(torch.where(dead(grad).to(error.device), torch.nan, error))
+    each = {near: torch.stack(found).nanmedian(0).values for near, found in errors.items()}
+    known = {near: error[~error.isnan()] for near, error in each.items()}
+    return {near: float(error.median()) for near, error in known.items() if len(error) >= FEW}

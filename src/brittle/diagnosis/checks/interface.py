@@ -17,6 +17,7 @@ from ..probe import Probe
 FLOOR = 0.1  # share of rows with two log-probabilities at the same least value
 NARROW = 0.1  # share of the range between the bounds that data should at least fill
 CROWD = 256  # samples that are preprocessed otherwise
+SCREEN = 64  # of them, on which another preprocessing must be better before it gets the rest
 RISE, CERTAIN = 0.05, 0.01  # of accuracy under another preprocessing, and the level of the sign test on it
 WRONG = 0.5  # accuracy below which a scale of 255 too much or too little is thought of
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -128,16 +129,20 @@ def normalisation(probe: Probe) -> Iterator[Finding]:
         return
     x, labels = (part[:CROWD] for part in probe.crowd)
     right = _right(probe, x, labels)
-    best, name = right, ""
+    if not _much_more(int((~right).sum()), 0, len(x)):
+        return  # not even if every mistake were mended
+    best, name, few = right, "", slice(0, SCREEN)
     for other, change in preprocessings(x, scaled=float(right.double().mean()) < WRONG).items():
         try:
-            now = _right(probe, change, labels)
+            now = _right(probe, change[few], labels[few])
+            if int(now.sum()) <= int(right[few].sum()):
+                continue
+            now = torch.cat([now, _right(probe, change[SCREEN:], labels[SCREEN:])]) if len(x) > SCREEN else now
         except Exception:  # a model may refuse what lies outside its bounds
             continue
         if int(now.sum()) > int(best.sum()):
             best, name = now, other
-    won, lost = int((best & ~right).sum()), int((right & ~best).sum())
-    if won - lost < RISE * len(x) or binomtest(won, max(won + lost, 1), 0.5, alternative="greater").pvalue > CERTAIN:
+    if not _much_more(int((best & ~right).sum()), int((right & ~best).sum()), len(x)):
         return
     yield Finding(
         "normalisation",
@@ -150,7 +155,8 @@ def normalisation(probe: Probe) -> Iterator[Finding]:
 
 
 def preprocessings(x: Tensor, scaled: bool = True) -> dict[str, Tensor]:
-    """x (N, *S) normalised once more and once less: by its own mean and deviation a channel, by ImageNet's, by halves.
+    """x (N, *S) normalised once more and once less: by its own mean and deviation a channel, by ImageNet's, by halves;
+    colours in the other order.
 
     `scaled`: multiplied and divided by 255 too.
     """
@@ -163,10 +169,17 @@ def preprocessings(x: Tensor, scaled: bool = True) -> dict[str, Tensor]:
         mean, deviation = (x.new_tensor(values)[:, None, None] for values in IMAGENET)
         statistics["ImageNet's"] = (mean, deviation)
     found = {"times 255": x * 255, "divided by 255": x / 255} if scaled else {}
+    if "ImageNet's" in statistics:
+        found["in the order blue, green, red"] = x.flip(1)
     for whose, (middle, scale) in statistics.items():
         found[f"normalised once more ({whose} mean and deviation)"] = (x - middle) / scale
         found[f"normalised once less ({whose} mean and deviation)"] = x * scale + middle
     return found
+
+
+def _much_more(won: int, lost: int, count: int) -> bool:
+    sure = binomtest(won, max(won + lost, 1), 0.5, alternative="greater").pvalue <= CERTAIN
+    return won - lost >= RISE * count and bool(sure)
 
 
 def _right(probe: Probe, x: Tensor, labels: Tensor) -> Tensor:

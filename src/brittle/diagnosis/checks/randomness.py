@@ -44,7 +44,7 @@ def draws_needed(probe: Probe) -> int:
     Of K draws g_k with the variance s^2 = sum |g_k - mean|^2 / (K - 1), n = s^2 / (ERROR^2 m), where m = |mean|^2 - s^2 / K is the
     length of the true mean, squared, without bias; at most 1000.
     """
-    grads = torch.stack([probe.gradient(probe.points).flatten(1).double() for _ in range(DRAWS)])
+    grads = torch.stack([probe.gradient(probe.points)[1].flatten(1).double() for _ in range(DRAWS)])
     scale = grads.abs().amax((0, 2)).clamp_min(1e-300)[:, None]
     grads = grads / scale
     variance = grads.var(0).sum(1)
