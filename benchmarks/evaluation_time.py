@@ -1,10 +1,11 @@
-"""What an evaluation costs beyond its passes: wall time of `brittle.evaluate` over that of the bare forwards and backwards it was charged.
+"""What an evaluation costs beyond its passes: time of `brittle.evaluate` over that of the bare forwards and backwards it was charged.
 
     BRITTLE_DATA=FOLDER python benchmarks/evaluation_time.py [NETWORK ...] [--samples 256] [--repetitions 3]
 
 Two yardsticks: the time spent inside the model's own forwards and backwards during the evaluation, and what as many passes would take in
 full batches of 256, timed before and after; the second also counts what is lost where few samples are left. The diagnosis is counted
-too. Networks are those of FOLDER/weights. Proofs are left out: they are no passes of the model.
+too, importing brittle is not. Everything is processor time of one thread, so that other work on the machine does not count. Networks are
+those of FOLDER/weights. Proofs are left out: they are no passes of the model.
 """
 
 from __future__ import annotations
@@ -36,13 +37,13 @@ def seconds(module: nn.Module, x: Tensor, differentiate: bool) -> float:
     """Of one pass of one sample, the best of three."""
     found = []
     for _ in range(3):
-        begun = time.perf_counter()
+        begun = time.process_time()
         with torch.set_grad_enabled(differentiate):
             asked = x.clone().requires_grad_(differentiate)
             outputs = module(asked)
             if differentiate:
                 torch.autograd.grad(outputs.sum(), asked)
-        found.append((time.perf_counter() - begun) / len(x))
+        found.append((time.process_time() - begun) / len(x))
     return min(found)
 
 
@@ -55,9 +56,9 @@ class Clock(nn.Module):
         self.eval()
 
     def forward(self, x: Tensor) -> Tensor:
-        begun = time.perf_counter()
+        begun = time.process_time()
         outputs: Tensor = self.module(x)
-        self.seconds += time.perf_counter() - begun
+        self.seconds += time.process_time() - begun
         return outputs
 
     @contextlib.contextmanager
@@ -66,9 +67,9 @@ class Clock(nn.Module):
         grad = torch.autograd.grad
 
         def timed(*arguments: Any, **options: Any) -> Any:
-            begun = time.perf_counter()
+            begun = time.process_time()
             found = grad(*arguments, **options)
-            self.seconds += time.perf_counter() - begun
+            self.seconds += time.process_time() - begun
             return found
 
         torch.autograd.grad = timed
@@ -79,18 +80,18 @@ class Clock(nn.Module):
 
 
 def ratio(name: str, samples: int) -> tuple[float, float, float, float]:
-    """Wall time over the time inside the model and over that of full batches; forwards and backwards a sample."""
+    """Time over that inside the model and over that of full batches; forwards and backwards a sample."""
     data, threat = CASES[name]
     module, given = loader().load(name)[0], open_data(data)
     for parameter in module.parameters():
         parameter.requires_grad_(False)
     x, labels = given.batch(range(samples))
     before = seconds(module, x[:256], False), seconds(module, x[:256], True)
-    clock = Clock(module)
+    clock, evaluate = Clock(module), brittle.evaluate
     with clock.backwards():
-        begun = time.perf_counter()
-        report = brittle.evaluate(clock, (x, labels), threat, grid=[threat.eps], prove=False, progress=False)
-        wall = time.perf_counter() - begun
+        begun = time.process_time()
+        report = evaluate(clock, (x, labels), threat, grid=[threat.eps], prove=False, progress=False)
+        spent = time.process_time() - begun
     after = seconds(module, x[:256], False), seconds(module, x[:256], True)
     noted = json.loads((report.folder / "diagnosis.json").read_text())
     rows = report.rows
@@ -98,7 +99,7 @@ def ratio(name: str, samples: int) -> tuple[float, float, float, float]:
     backwards = sum(row.backwards for row in rows) + noted["samples"] * noted["backwards"]
     plain, both = (statistics.fmean(pair) for pair in zip(before, after, strict=True))
     bare = (forwards - backwards) * plain + backwards * both
-    return wall / clock.seconds, wall / bare, forwards / samples, backwards / samples
+    return spent / clock.seconds, spent / bare, forwards / samples, backwards / samples
 
 
 def main() -> None:
@@ -108,7 +109,7 @@ def main() -> None:
     options.add_argument("--repetitions", type=int, default=3)
     asked = options.parse_args()
     torch.set_num_threads(1)
-    print("| network | forwards a sample | backwards a sample | wall / inside the model | wall / full batches |")
+    print("| network | forwards a sample | backwards a sample | time / inside the model | / full batches |")
     print("|---|---:|---:|---:|---:|")
     for name in asked.networks:
         found = [ratio(name, asked.samples) for _ in range(asked.repetitions)]

@@ -4,7 +4,8 @@
     python benchmarks/reliability.py --cases "mnist_kw_eps01 l2 1.2,cifar10_resnet2b_adv2 linf 2/255" --effort standard --out FOLDER
     python benchmarks/reliability.py --table FOLDER
 
-Needs BRITTLE_DATA with weights/ beside data/. auto-attack (fra31) is read from the folders inside --checkouts, or inside what
+Needs BRITTLE_DATA with weights/ beside data/. Networks called trained_... are those of trained.py, made when they are first asked for and
+kept in OUT/trained. auto-attack (fra31) is read from the folders inside --checkouts, or inside what
 BRITTLE_CHECKOUTS names: a copy of its repository. It runs as published: version standard, seed 0.
 
 A case is a network, a norm and a radius; its samples are the first of the test set that the network classifies correctly. Every cell
@@ -14,8 +15,8 @@ for both; of ours the stages are counted apart from what `brittle.evaluate` does
 own look at every answer. Both get all samples that are left in one batch. Seconds are of the wall, ours of the whole evaluation.
 
 The table: robust accuracy in % of the correctly classified; `only AA` counts samples that AutoAttack alone breaks, `only we` the others; F
-and B are forwards and backwards a sample, `of robust` those of a sample that nothing broke, `beside` what is no stage; then how many
-times more AutoAttack takes than the stages.
+and B are forwards and backwards a sample in the mean, `median` those of the sample in the middle, `of robust` the mean of those that
+nothing broke, `beside` what is no stage; then how many times more AutoAttack takes than the stages.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ import time
 import warnings
 from collections import Counter
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +44,7 @@ from brittle.data.open import open_data
 from brittle.specs import parse_number
 from optimality_peers import use_checkouts
 from published import loader
+from trained import RECIPES, trained
 
 PIXEL = 1 / 255
 CASES = (
@@ -76,6 +79,18 @@ CASES = (
     ("mnist_madry_tiny", "l1", 2.5),
     ("mnist_fc_vnncomp_256x2", "l1", 3.0),
     ("cifar10_convsmall_pgd2_eran", "l1", 6.0),
+)
+HELD_OUT = (  # see trained.py; nothing was chosen on them
+    ("trained_plain_mnist", "linf", 0.1),
+    ("trained_fgsm_mnist", "linf", 0.3),
+    ("trained_pgd_mnist", "linf", 0.3),
+    ("trained_trades_mnist", "linf", 0.3),
+    ("trained_l2_mnist", "l2", 1.5),
+    ("trained_plain_cifar10", "linf", PIXEL),
+    ("trained_fgsm_cifar10", "linf", 4 * PIXEL),
+    ("trained_pgd_cifar10", "linf", 4 * PIXEL),
+    ("trained_trades_cifar10", "linf", 4 * PIXEL),
+    ("trained_l2_cifar10", "l2", 0.5),
 )
 NORMS = {"linf": "Linf", "l2": "L2", "l1": "L1"}  # as AutoAttack writes them
 SHARD = 500  # samples looked at together for those that are classified correctly
@@ -126,7 +141,7 @@ def main() -> None:
             path = options.out / f"{network}--{norm}-{eps:.4g}--{name}--{options.samples}-{options.seed}.json"
             if path.exists():
                 continue
-            task = task_of(network, norm, eps, options.samples, options.seed)
+            task = task_of(opened(network, options.out), network, norm, eps, options.samples, options.seed)
             record = ours(task, options.effort) if name == mine else theirs(task, options.checkouts)
             about = {"network": network, "norm": norm, "eps": eps, "evaluator": name, "ids": task.ids.tolist()}
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -139,7 +154,9 @@ def arguments() -> argparse.Namespace:
     named = os.environ.get("BRITTLE_CHECKOUTS")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--table", type=Path, metavar="FOLDER", help="print the table over a folder; measures nothing")
-    parser.add_argument("--cases", type=cases_of, default=CASES, help="NETWORK NORM EPS, comma between them")
+    parser.add_argument(
+        "--cases", type=cases_of, default=CASES, help="published, trained, or NETWORK NORM EPS, comma between"
+    )
     parser.add_argument("--effort", choices=sorted(EFFORTS), default="standard")
     parser.add_argument("--version", default="1", help="another word where the stages were changed: cells of their own")
     parser.add_argument("--ours", action="store_true", help="our stages alone, where AutoAttack has its files already")
@@ -152,6 +169,9 @@ def arguments() -> argparse.Namespace:
 
 
 def cases_of(text: str) -> tuple[tuple[str, str, float], ...]:
+    named = {"published": CASES, "trained": HELD_OUT}
+    if text in named:
+        return named[text]
     words = [case.split() for case in text.split(",")]
     return tuple((network, norm, parse_number(eps)) for network, norm, eps in words)
 
@@ -160,10 +180,13 @@ def share(record: dict[str, Any]) -> float:
     return statistics.mean(record["robust"])
 
 
-def task_of(network: str, norm: str, eps: float, samples: int, seed: int) -> Task:
-    module, _ = loader().load(network)
-    module.eval().requires_grad_(False)
-    data, found = open_data(network.partition("_")[0]), []
+def opened(network: str, out: Path) -> nn.Module:
+    module: nn.Module = trained(network, out / "trained") if network in RECIPES else loader().load(network)[0]
+    return module.eval().requires_grad_(False)
+
+
+def task_of(module: nn.Module, network: str, norm: str, eps: float, samples: int, seed: int) -> Task:
+    data, found = open_data(RECIPES[network].data if network in RECIPES else network.partition("_")[0]), []
     for first in range(0, len(data), SHARD):
         ids = torch.arange(first, min(first + SHARD, len(data)))
         x, labels = data.batch(ids.tolist())
@@ -205,6 +228,7 @@ def ours(task: Task, effort: str) -> dict[str, Any]:
     beside = (taken["forwards"] - int(spent[0].sum()), taken["backwards"] - int(spent[1].sum()))
     return {
         "robust": robust.tolist(),
+        "spent": spent.tolist(),
         "of_robust": [round(float(kind[robust].double().mean()), 1) if robust.any() else 0.0 for kind in spent],
         "beside": [round(kind / count, 1) for kind in beside],
         "warnings": report.warnings,
@@ -228,6 +252,7 @@ def theirs(task: Task, checkouts: Path | None) -> dict[str, Any]:
     return {"robust": robust.tolist(), "of_robust": None, **measured(network, began)}
 
 
+@cache
 def original(checkouts: Path | None) -> Any:
     use_checkouts(checkouts)
     try:
@@ -244,11 +269,12 @@ def table(folder: Path) -> str:
     records = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
     theirs = {(r["network"], r["norm"], r["eps"]): r for r in records if r["evaluator"] == "autoattack"}
     lines = [
-        "| network | norm | eps | samples | ours | AutoAttack | only AA | only we | F + B | of robust | beside "
+        "| network | norm | eps | samples | ours | AutoAttack | only AA | only we | F + B | median | of robust | beside "
         "| AutoAttack F + B | seconds | fewer F | fewer B | less time |",
-        "|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
+        "|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
     kinds: dict[str, list[dict[str, float]]] = {}
+    spent: dict[str, list[tuple[int, int]]] = {}
     for record in records:
         other = theirs.get((record["network"], record["norm"], record["eps"]))
         if record["evaluator"] == "autoattack" or other is None:
@@ -256,16 +282,27 @@ def table(folder: Path) -> str:
         line, numbers = compared(record, other)
         lines.append(line)
         kinds.setdefault(record["evaluator"], []).append(numbers)
+        spent.setdefault(record["evaluator"], []).extend(each(record))
     for kind, rows in kinds.items():
         middle = {name: statistics.median(row[name] for row in rows) for name in rows[0]}
-        gaps = [row["gap"] for row in rows]
+        gaps, (f, b) = [row["gap"] for row in rows], medians(spent[kind])
         lines.append(
             f"\n{kind}, {len(rows)} cases: {statistics.mean(gaps):+.2f} points beside AutoAttack in the mean, {max(gaps):+.2f} at worst; "
-            f"in the median {middle['f']:.0f} F + {middle['b']:.0f} B ({middle['beside']:.0f} F beside), "
+            f"the case in the middle has {middle['f']:.0f} F + {middle['b']:.0f} B ({middle['beside']:.0f} F beside), "
+            f"the sample in the middle of all {len(spent[kind])} has {f:.0f} F + {b:.0f} B; in the median over cases "
             f"{middle['fewer_f']:.1f} times fewer forwards, "
             f"{middle['fewer_b']:.1f} times fewer backwards, {middle['faster']:.1f} times less time"
         )
     return "\n".join(lines)
+
+
+def each(record: dict[str, Any]) -> list[tuple[int, int]]:
+    """Forwards and backwards of every sample."""
+    return list(zip(*record["spent"], strict=True))
+
+
+def medians(spent: list[tuple[int, int]]) -> tuple[float, float]:
+    return statistics.median(f for f, _ in spent), statistics.median(b for _, b in spent)
 
 
 def compared(record: dict[str, Any], other: dict[str, Any]) -> tuple[str, dict[str, float]]:
@@ -276,13 +313,14 @@ def compared(record: dict[str, Any], other: dict[str, Any]) -> tuple[str, dict[s
     of, ob = (other[kind] / len(other["robust"]) for kind in ("forwards", "backwards"))
     seconds, others = record["seconds"] / len(record["robust"]), other["seconds"] / len(other["robust"])
     beside = " + ".join(f"{kind:.0f}" for kind in record.get("beside", ()))
+    middle = " + ".join(f"{kind:.0f}" for kind in medians(each(record)))
     gap = 100 * (sum(mine) - sum(other_robust)) / count
     only_aa = sum(m and not o for m, o in zip(mine, other_robust, strict=True))
     only_we = sum(o and not m for m, o in zip(mine, other_robust, strict=True))
     line = (
         f"| {record['network']} | {record['norm']} | {record['eps']:.4g} | {count} | {100 * sum(mine) / count:.1f} "
         f"| {100 * sum(other_robust) / count:.1f} | {only_aa} | {only_we} | {f:.0f} + {b:.0f} "
-        f"| {record['of_robust'][0]:.0f} + {record['of_robust'][1]:.0f} | {beside} | {of:.0f} + {ob:.0f} "
+        f"| {middle} | {record['of_robust'][0]:.0f} + {record['of_robust'][1]:.0f} | {beside} | {of:.0f} + {ob:.0f} "
         f"| {seconds * count:.1f}, {others * count:.1f} "
         f"| {of / f:.0f} | {ob / max(b, 1):.0f} | {others / seconds:.0f} |"
     )

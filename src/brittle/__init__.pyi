@@ -7,8 +7,12 @@ from .app.diagnose import diagnose as diagnose
 from .app.evaluate import Report as Report
 from .app.evaluate import evaluate as evaluate
 from .app.fool import fool as fool
+from .app.inspect import Inspection as Inspection
+from .app.inspect import inspect as inspect
 from .app.mimic import Mimicry as Mimicry
 from .app.mimic import mimic as mimic
+from .app.transfer import Matrix as Matrix
+from .app.transfer import transfer as transfer
 from .app.universal import universal as universal
 from .attacks import Bisect as Bisect
 from .attacks import ByNorm as ByNorm
@@ -57,6 +61,7 @@ from .attacks.fixed.pgd0 import PGD0
 from .attacks.fixed.recipes import acg as acg
 from .attacks.fixed.recipes import apgd as apgd
 from .attacks.fixed.recipes import apgdt as apgdt
+from .attacks.fixed.recipes import compose as compose
 from .attacks.fixed.recipes import eotpgd as eotpgd
 from .attacks.fixed.recipes import fgsm as fgsm
 from .attacks.fixed.recipes import gama_pgd as gama_pgd

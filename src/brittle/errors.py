@@ -10,6 +10,10 @@ class InputError(ValueError):
     """Raised for every mistake in what the user gave. The command line prints it and exits with 2."""
 
 
+class Unreachable(InputError):
+    """What a run needs has stopped answering: the run ends here, not with an error for each of its samples, and can be gone on with."""
+
+
 class MissingPackage(InputError):
     """An optional package is needed and not installed."""
 

@@ -7,27 +7,34 @@ from dataclasses import replace
 
 from ..attacks import parse_attack
 from ..attacks.combine.each_member import each_member
+from ..core.access import Access
 from ..core.problem import Attack, Threat
 from ..errors import InputError, unknown
 from ..runs.plan import AttackEntry
 from ..runs.values import encode
 from ..threats import Union
-from .efforts import ANYWHERE, BALLS, EFFORTS, Stage
+from .efforts import ANYWHERE, BALLS, BLACK_BOX, EFFORTS, Stage
 
 
-def stages_of(effort: str, threat: Threat) -> tuple[AttackEntry, ...]:
+def stages_of(effort: str, threat: Threat, access: Access = Access.GRADIENT) -> tuple[AttackEntry, ...]:
     """The stages of an effort as entries of a plan: its own for Linf, L2 and L1 balls, plain gradient ascent for other threats.
 
-    Under a union every stage that is meant for one of its balls, in the effort's order, under each ball that it is meant for.
-    InputError for an unknown effort.
+    Under a union every stage that is meant for one of its balls, in the effort's order, under each ball that it is meant for. A model
+    that gives no gradient gets the black-box stages for what it gives.
+    InputError for an unknown effort, and where no stage is known for the threat.
     """
     if effort not in EFFORTS:
         raise unknown("effort", effort, EFFORTS)
     names = names_in(threat)
-    stages = [stage for stage in EFFORTS[effort] if set(stage.norms) & set(names)]
+    chain = EFFORTS[effort] if access is Access.GRADIENT else BLACK_BOX[access][effort]
+    stages = [stage for stage in chain if set(stage.norms) & set(names)]
     others = tuple(name for name in names if name not in BALLS)
-    if others:
+    if others and access is Access.GRADIENT:
         stages += [replace(stage, norms=others) for stage in ANYWHERE]
+    if not stages:
+        raise InputError(
+            f"no chain is known for {' and '.join(names)} where the model gives {access.value} alone; name attacks with --attack"
+        )
     return tuple(_entry(stage, threat) for stage in stages)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..core.access import Access
+
 BALLS = ("linf", "l2", "l1")
 
 
@@ -62,3 +64,47 @@ ANYWHERE: tuple[Stage, ...] = (
     Stage(name="pgd", attack="pgd:steps=20,loss=margin"),
     Stage(name="pgd restarts", attack="pgd:steps=40,loss=probability_margin,restarts=3"),
 )
+
+# For models that give scores or labels and no gradient. Every sample is tried: how far the margin lies below zero says little of a search.
+SEEN = ("spatial", "brightness", "contrast", "saturation", "hue", "blur")
+
+
+def _by_scores(queries: int) -> tuple[Stage, ...]:
+    return (
+        Stage(name="square", attack=f"square:queries={queries}"),
+        Stage(name="sparse search", attack=f"sparse_rs:queries={queries}", norms=("l0",)),
+        Stage(name="grid", attack="grid_search", norms=SEEN),
+    )
+
+
+def _by_labels(queries: int) -> tuple[Stage, ...]:
+    return (
+        Stage(name="rays", attack=f"rays:queries={queries}", norms=FLAT),
+        Stage(name="surfree", attack=f"surfree:queries={queries}", norms=("l2",)),
+        Stage(name="geoda", attack=f"geoda:queries={queries}", norms=("l1",)),
+        Stage(name="pointwise", attack=f"pointwise:queries={queries}", norms=("l0",)),
+    )
+
+
+BLACK_BOX: dict[Access, dict[str, tuple[Stage, ...]]] = {
+    Access.SCORES: {
+        "quick": _by_scores(500),
+        "standard": (
+            *_by_scores(2500),
+            Stage(name="signs", attack="sign_hunter:queries=1000", norms=("linf", "l2")),
+        ),
+        "exhaustive": (
+            *_by_scores(10_000),
+            Stage(name="signs", attack="sign_hunter:queries=2500", norms=("linf", "l2")),
+            Stage(name="coordinates", attack="simba:queries=2500"),
+        ),
+    },
+    Access.LABELS: {
+        "quick": _by_labels(500),
+        "standard": _by_labels(2500),
+        "exhaustive": (
+            *_by_labels(10_000),
+            Stage(name="hops", attack="hop_skip_jump:queries=2500", norms=("linf", "l2")),
+        ),
+    },
+}

@@ -15,6 +15,7 @@ from ..core.problem import Threat
 from ..core.victim import Victim, as_victim, refuse_training_mode
 from ..data.samples import Samples, as_data
 from ..errors import InputError
+from ..victims.preprocess import as_taken
 
 
 def universal(
@@ -41,7 +42,8 @@ def universal(
     data: what `brittle.evaluate` takes; `samples`: the first so many. targets: the class that all should be taken for. threat: a norm ball;
     the perturbed input is clipped to the bounds. Cost: epochs x (1 forward + 1 backward) a sample.
     """
-    victim, source = as_victim(model, bounds), as_data(data)
+    victim = as_victim(model, bounds)
+    source = as_taken(as_data(data), victim)
     if victim.module is not None:
         refuse_training_mode(victim.module)
     count = min(len(source), samples or len(source))

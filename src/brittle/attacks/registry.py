@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import types
 import typing
 from collections.abc import Callable
@@ -13,8 +14,10 @@ from ..errors import InputError, unknown
 from ..specs import Call, parse_call, parse_number
 from . import combine, decision, fixed, minimum, score
 from .autoattack import autoattack
+from .directions import DIRECTIONS, Direction
 from .entry import Entry
 from .far_walks import far_walks, square_if_near, targets_if_near
+from .fixed.recipes import compose
 from .minimal import minimal
 
 FAMILIES: dict[str, dict[str, Entry]] = {
@@ -56,12 +59,34 @@ ATTACKS: dict[str, Entry] = {name: entry for family in FAMILIES.values() for nam
 
 
 def parse_attack(text: str) -> Attack:
-    """`fgsm`, `pgd:steps=100,loss=dlr`; a name with a colon inside a module, `mypackage:MyAttack`, is not looked up here."""
+    """`fgsm`, `pgd:steps=100,loss=dlr`, and with directions `mifgsm:steps=20+di:prob=0.7+ti`.
+
+    A name with a colon inside a module, `mypackage:MyAttack`, is not looked up here.
+    """
+    base, *added = _PLUS.split(text)
+    call = parse_call(base)
+    attack: Attack = called(call, entry_of(text).recipe, base)
+    return compose(attack, *map(parse_direction, added)) if added else attack
+
+
+def parse_direction(text: str) -> Direction:
+    """`di`, `di:prob=0.7`: see DIRECTIONS."""
     call = parse_call(text)
-    if call.name not in ATTACKS:
-        raise unknown("attack", call.name, ATTACKS)
-    attack: Attack = called(call, ATTACKS[call.name].recipe, text)
-    return attack
+    if call.name not in DIRECTIONS:
+        raise unknown("direction", call.name, DIRECTIONS)
+    direction: Direction = called(call, DIRECTIONS[call.name], text)
+    return direction
+
+
+def entry_of(text: str) -> Entry:
+    """What the list says of the attack that a string names, whatever is added to it."""
+    name = parse_call(_PLUS.split(text)[0]).name
+    if name not in ATTACKS:
+        raise unknown("attack", name, ATTACKS)
+    return ATTACKS[name]
+
+
+_PLUS = re.compile(r"\+(?=\s*[A-Za-z_])")  # the + of 1e+3 is none
 
 
 def called(call: Call, recipe: Callable[..., Any], text: str) -> Any:

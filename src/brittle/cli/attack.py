@@ -42,11 +42,13 @@ def attack(
     from ..tasks.classification import Classification
     from ..threats import parse_threat
     from ..victims.open import open_victim
+    from ..victims.preprocess import as_taken
 
     if samples < 1:
         raise InputError(f"--samples {samples} is no number of samples; give 1 or more")
     parsed, ball, source = parse_attack(attack), parse_threat(threat), open_data(data)
     model = open_victim(victim, device=device, trust=trust, bounds=source.bounds)
+    source = as_taken(source, model)
     ids = range(min(samples, len(source)))
     task = Classification(model, source, _goal(targeted, source.classes), batch_size, confidence, budget)
     with console.status("attacking", spinner="dots"):

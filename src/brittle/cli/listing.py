@@ -10,11 +10,11 @@ import typer
 from ..errors import unknown
 from .screen import console
 
-KINDS = ("attacks", "threats", "data", "victims", "losses")
+KINDS = ("attacks", "directions", "threats", "data", "victims", "losses")
 
 
-def list_(kind: Annotated[str, typer.Argument(help="attacks, threats, data, victims or losses")]) -> None:
-    """List what there is: attacks, threats, data, victims or losses."""
+def list_(kind: Annotated[str, typer.Argument(help="attacks, directions, threats, data, victims or losses")]) -> None:
+    """List what there is: attacks, directions, threats, data, victims or losses."""
     from rich.table import Table
 
     if kind not in KINDS:
@@ -63,6 +63,10 @@ def _described(kind: str) -> dict[str, str]:
         from ..threats import THREATS
 
         return {name: _first_line(maker) for name, maker in THREATS.items()}
+    if kind == "directions":
+        from ..attacks.directions import DIRECTIONS
+
+        return {name: _first_line(maker) for name, maker in DIRECTIONS.items()}
     from ..core.losses import LOSSES
 
     return {name: _first_line(loss) for name, loss in LOSSES.items()}

@@ -7,7 +7,7 @@ import sys
 import typer
 
 from ..errors import InputError
-from . import attack, check, demo, diagnose, diff, evaluate, export, listing, train, universal
+from . import attack, check, demo, diagnose, diff, evaluate, export, inspect, listing, train, transfer, universal
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -19,6 +19,8 @@ app.command()(demo.demo)
 app.command()(evaluate.evaluate)
 app.command()(attack.attack)
 app.command()(universal.universal)
+app.command()(transfer.transfer)
+app.command()(inspect.inspect)
 app.command()(diagnose.diagnose)
 app.command()(evaluate.report)
 app.command()(diff.diff)

@@ -63,11 +63,7 @@ def attempt(
     if not dataclasses.is_dataclass(attack) or not callable(attack):
         name = getattr(attack, "__name__", type(attack).__name__)
         raise InputError(f"{name!r} is not an attack value; did you forget to call it, as in brittle.{name}()?")
-    if not victim.access.gives(attack.access):
-        raise InputError(
-            f"{type(attack).__name__} needs {_NEEDS[attack.access]} and {victim.name} gives {_NEEDS[victim.access]} alone; "
-            f"choose an attack that asks for no more (`brittle list attacks` has a column for it)"
-        )
+    check_access(attack, victim)
     narrow = x.dtype if x.dtype in (torch.float16, torch.bfloat16) else None
     wide = x.clone() if narrow is None else x.float()  # the attack's own: writing into it moves no yardstick
     theirs = threat.around(wide, victim.lower, victim.upper)
@@ -99,6 +95,15 @@ def attempt(
         ledger.forwards,
         ledger.backwards,
     )
+
+
+def check_access(attack: Attack, victim: Victim) -> None:
+    """InputError where the attack needs more than the victim gives."""
+    if not victim.access.gives(attack.access):
+        raise InputError(
+            f"{type(attack).__name__} needs {_NEEDS[attack.access]} and {victim.name} gives {_NEEDS[victim.access]} alone; "
+            f"choose an attack that asks for no more (`brittle list attacks` has a column for it)"
+        )
 
 
 def untouched(victim: Victim, threat: Threat, x: Tensor, goal: Goal, draws: int = 1) -> Trial:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..specs import Source
+from .framing import Framing
 from .options import parse_choice, parse_size, required_path
 from .samples import Array, Samples, as_labels, as_rows
 
@@ -32,10 +33,14 @@ class ImageSamples:
     labels: Array  # (N,) int64
     name: str
     classes: tuple[str, ...]
-    size: tuple[int, int]  # height, width
-    resize: bool  # False: all files have `size` already
     grey: bool
+    framing: Framing | None = None  # None: as they are, all of one size
     bounds: tuple[float, float] = (0.0, 1.0)
+
+    @cached_property
+    def size(self) -> tuple[int, int]:
+        """Height and width. Raises InputError where the files are as they are and differ."""
+        return self.framing.size if self.framing else _common_size(self.files)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -48,7 +53,7 @@ class ImageSamples:
         rows = as_rows(ids, len(self), self.name)
         x = np.empty((len(rows), *self.shape), dtype=np.float32)
         for place, row in enumerate(rows):
-            picture = decode(self.files[row], self.grey, self.size if self.resize else None)
+            picture = decode(self.files[row], self.grey, self.framing)
             if picture.shape != self.shape:
                 raise InputError(
                     f"{self.files[row]} is {picture.shape[1]}x{picture.shape[2]}, no longer "
@@ -60,7 +65,7 @@ class ImageSamples:
     @cached_property
     def digest(self) -> str:
         """Hash of the files' bytes, the labels and the options; names and places of files do not count."""
-        hasher = hashlib.sha256(f"{len(self)} {self.shape} {self.resize}".encode())
+        hasher = hashlib.sha256(f"{len(self)} {self.shape} {self.framing}".encode())
         hasher.update(self.labels.tobytes())
         for path in self.files:
             with _reading(path), path.open("rb") as file:
@@ -74,7 +79,7 @@ def open_images(source: Source) -> Samples:
     With a CSV (`labels.csv` in the folder, or `labels=`) its columns `file` (relative to the folder) and `label` (class
     index or class name) count and others are ignored; otherwise each subfolder is a class, in alphabetical order.
     `size=224` or `size=180x240` (height x width) resizes with anti-aliasing and does not keep proportions; without it
-    all images must have one size.
+    they are framed as the victim takes them, see `as_taken`, or must all have one size.
     """
     folder = required_path(source, "a folder of images")
     if not folder.is_dir():
@@ -84,12 +89,15 @@ def open_images(source: Source) -> Samples:
     files, labels, classes = _from_csv(folder, table) if table.exists() else _from_folders(folder)
     grey = parse_choice(source.options, "grey", ("0", "1"), "0") == "1"
     wanted = source.options.get("size")
-    size = parse_size(wanted) if wanted else _common_size(files)
-    return ImageSamples(files, labels, f"images:{folder.name}", classes, size, bool(wanted), grey)
+    framing = Framing.stretched(parse_size(wanted)) if wanted else None
+    return ImageSamples(files, labels, f"images:{folder.name}", classes, grey, framing)
 
 
-def decode(path: Path, grey: bool, size: tuple[int, int] | None) -> Array:
-    """One image as float32 (1 or 3, H, W) in [0, 1]: upright, alpha over white, 16-bit grey kept at its full depth."""
+def decode(path: Path, grey: bool, framing: Framing | None) -> Array:
+    """One image as float32 (1 or 3, H, W) in [0, 1]: upright, alpha over white, 16-bit grey kept at its full depth.
+
+    Framed, if so wanted, unless it has that size already.
+    """
     with _reading(path), Image.open(path) as opened:
         picture = ImageOps.exif_transpose(opened)
         if picture.mode == "F":
@@ -101,8 +109,8 @@ def decode(path: Path, grey: bool, size: tuple[int, int] | None) -> Array:
             picture = Image.fromarray(deep)
         else:
             picture = _flat(picture).convert("L" if grey else "RGB")
-        if size is not None and picture.size != (size[1], size[0]):
-            picture = picture.resize((size[1], size[0]), Image.Resampling.BILINEAR)
+        if framing is not None and (picture.height, picture.width) != framing.size:
+            picture = framing.apply(picture)
         pixels = np.asarray(picture)
     scaled = pixels if pixels.dtype == np.float32 else pixels.astype(np.float32) / np.float32(255)
     if scaled.ndim == 2:

@@ -13,8 +13,15 @@ from ..data.options import parse_bounds
 from ..errors import InputError, unknown
 from ..specs import Source, parse_source
 from .files import open_net, open_torch
+from .huggingface import open_hf
+from .keras_file import open_keras
+from .onnx_file import open_onnx
 from .python import open_py
+from .remote import open_http
 from .request import Bounds, Request
+from .sklearn_file import open_sklearn
+from .timm import open_timm
+from .torchvision import open_torchvision
 
 
 @dataclass(frozen=True)
@@ -34,8 +41,34 @@ SCHEMES = {
     "torch": Scheme(
         open_torch, "torch:FILE.pt, a whole module that torch.save wrote; runs the file's code, so it needs --trust"
     ),
+    "timm": Scheme(
+        open_timm, "timm:NAME, an image classifier of the package timm with its published weights or ?checkpoint=FILE"
+    ),
+    "torchvision": Scheme(
+        open_torchvision, "torchvision:NAME, an image classifier of torchvision with ?weights=NAME or ?checkpoint=FILE"
+    ),
+    "hf": Scheme(open_hf, "hf:ID_OR_FOLDER, an image classifier of transformers with its image processor"),
+    "onnx": Scheme(
+        open_onnx, "onnx:FILE.onnx, converted to torch, or with ?runtime=onnxruntime as a black box that gives scores"
+    ),
+    "keras": Scheme(open_keras, "keras:FILE.keras, a Keras 3 model, on Keras's torch backend"),
+    "sklearn": Scheme(
+        open_sklearn, "sklearn:FILE.skops, a classifier of scikit-learn that skops kept; gives scores or labels"
+    ),
+    "http": Scheme(
+        open_http,
+        "http://HOST/PATH?budget=ROWS or https://...: a model behind an HTTP interface, asked for scores or labels",
+    ),
 }
-SUFFIXES = {".safetensors": "net", ".pt": "torch", ".pth": "torch"}
+SCHEMES["https"] = SCHEMES["http"]
+SUFFIXES = {
+    ".safetensors": "net",
+    ".pt": "torch",
+    ".pth": "torch",
+    ".onnx": "onnx",
+    ".keras": "keras",
+    ".skops": "sklearn",
+}
 
 
 def open_victim(

@@ -13,8 +13,7 @@ from torch import nn
 
 from ..core.victim import Victim, as_victim
 from ..errors import InputError, unknown
-from ..specs import parse_number
-from .request import Request, see_current_folder
+from .request import Request, as_value, see_current_folder
 
 
 def open_py(request: Request) -> Victim:
@@ -24,7 +23,7 @@ def open_py(request: Request) -> Victim:
     see_current_folder()
     where = f"{module_name}:{function_name}"
     function = _function(_import(module_name), function_name, where)
-    arguments = {key: _value(text) for key, text in request.source.options.items() if key != "bounds"}
+    arguments = {key: as_value(text) for key, text in request.source.options.items() if key != "bounds"}
     _check_arguments(function, arguments, where)
     try:
         model = function(**arguments)
@@ -76,20 +75,6 @@ def _check_arguments(function: Callable[..., Any], arguments: dict[str, Any], wh
         signature.bind(**arguments)
     except TypeError as error:
         raise InputError(f"{where} cannot be called ({error}); give its arguments as ?key=value") from None
-
-
-def _value(text: str) -> int | float | bool | str:
-    """An argument as the number or truth value it looks like, else as text."""
-    if text.lower() in ("true", "false"):
-        return text.lower() == "true"
-    try:
-        return int(text)
-    except ValueError:
-        pass
-    try:
-        return parse_number(text)
-    except InputError:
-        return text
 
 
 def _as_wanted(victim: Victim, request: Request, where: str) -> Victim:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import torch
 
-from ..specs import Source
+from ..errors import InputError
+from ..specs import Source, parse_number
 
 Bounds = tuple[float, float]
 
@@ -30,3 +31,17 @@ def see_current_folder() -> None:
     folder = os.getcwd()
     if folder not in sys.path:
         sys.path.insert(0, folder)
+
+
+def as_value(text: str) -> int | float | bool | str:
+    """An argument as the number or truth value it looks like, else as text."""
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    try:
+        return int(text)
+    except ValueError:
+        pass
+    try:
+        return parse_number(text)
+    except InputError:
+        return text

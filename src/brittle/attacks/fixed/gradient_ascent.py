@@ -15,6 +15,7 @@ from ...core.problem import Problem
 from ...errors import InputError
 from ...kernels.sampling import mix
 from ...kernels.shapes import wide
+from ..directions.role import Direction, Gradient, Scene, bent
 from ..parts.options import at_least, one_of, positive
 
 
@@ -30,7 +31,10 @@ class GradientAscent:
 
     `cycles`: in Linf a fixed step on the sign often runs in circles; Doldo et al., CVPR 2025, arXiv:2503.19347, algorithm 1.
 
-    Cost: 1 forward and 1 backward a step and draw, and 1 forward more for keep="best", which must see its last point.
+    `directions`: what papers on transfer put in place of the gradient, as many as you like; see `attacks/directions` and docs/transfer.md.
+
+    Cost: 1 forward and 1 backward a step and draw, times the `passes` of the directions, and 1 forward more for keep="best", which must
+    see its last point.
     """
 
     steps: int
@@ -46,6 +50,7 @@ class GradientAscent:
     cycles: bool = (
         False  # a sample whose point comes back leaves, because all repeats from there; looked at every 8 steps
     )
+    directions: tuple[Direction, ...] = ()
 
     access: ClassVar[Access] = Access.GRADIENT
     minimises: ClassVar[bool] = False
@@ -59,6 +64,11 @@ class GradientAscent:
         if self.cycles and (self.momentum or self.draws > 1):
             raise InputError(
                 "cycles=True needs momentum=0 and draws=1: otherwise a point that comes back goes on elsewhere"
+            )
+        if self.directions and (self.cycles or self.stop or self.keep == "best"):
+            raise InputError(
+                "directions need keep='last' and neither stop nor cycles: they are for transfer, where winning the surrogate "
+                "is not the end; compose them with mifgsm, nifgsm or ifgsm"
             )
         find_loss(self.loss)
 
@@ -75,9 +85,13 @@ class GradientAscent:
         seen = _Seen(point, self.steps) if self.cycles else None
         momentum: Tensor | None = None
         rows: Tensor | None = None  # which samples are still here; None: all
+        climb = self._directed(problem, step, slope) if self.directions else None
         for taken in range(self.steps):
             asked = self._lookahead(problem, point, momentum, step)
-            margin, grad = self._query(problem, asked, slope, measured=self.stop or best is not None)
+            if climb is not None:
+                margin, grad = problem.region.radius, climb(asked)
+            else:
+                margin, grad = self._query(problem, asked, slope, measured=self.stop or best is not None)
             if best is not None:
                 best.offer(asked, margin, rows)
             if seen is not None:
@@ -137,6 +151,12 @@ class GradientAscent:
         assert grad is not None
         grad = grad.contiguous()  # autograd may return an expanded view, which cannot be written to
         return margin, torch.nan_to_num(grad, nan=0.0, out=grad)
+
+    def _directed(self, problem: Problem, step: Tensor, slope: Loss) -> Gradient:
+        """The gradient (B, *S) at inputs (B, *S) as the directions change it."""
+        scene = Scene(problem, step)
+        scene.problem.ball("an attack with directions")
+        return bent(self.directions, lambda point: self._query(problem, point, slope, False)[1], scene)
 
     def _lookahead(self, problem: Problem, point: Tensor, momentum: Tensor | None, step: Tensor) -> Tensor:
         if not self.nesterov or momentum is None:

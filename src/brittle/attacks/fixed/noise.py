@@ -29,9 +29,13 @@ class Noise:
     draws: int = 1
     fill: bool = False  # norm balls other than l0
 
-    access: ClassVar[Access] = Access.SCORES
     minimises: ClassVar[bool] = False
     paper: ClassVar[str] = "baseline"
+
+    @property
+    def access(self) -> Access:
+        """One draw asks nothing; of several the scores choose."""
+        return Access.LABELS if self.draws == 1 else Access.SCORES
 
     def __post_init__(self) -> None:
         one_of(self, "kind", "uniform", "gaussian")

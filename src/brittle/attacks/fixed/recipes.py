@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 from ...core.problem import Attack
+from ...errors import InputError
 from ..combine.by_norm import ByNorm
 from ..combine.each_target import each_target
 from ..combine.output_diversified import OutputDiversified
 from ..combine.restarts import restarted
+from ..directions import Direction
 from .apgd import APGD
 from .apgd_l1 import SparseAPGD
 from .conjugate_gradient import ConjugateGradient
@@ -92,6 +95,18 @@ def nifgsm(
 ) -> GradientAscent:
     """Nesterov iterative FGSM. Lin et al., ICLR 2020, arXiv:1908.06281, equations 6-8. Cost: 1 forward + 1 backward a step."""
     return GradientAscent(steps=steps, step_size=step_size, momentum=momentum, nesterov=True, loss=loss)
+
+
+def compose(attack: Attack, *directions: Direction) -> GradientAscent:
+    """The attack with directions added to it: `compose(mifgsm(), DiverseInputs(), TranslationInvariant())`.
+
+    InputError unless it is one gradient ascent that keeps its last point, such as ifgsm, mifgsm or nifgsm.
+    """
+    if not isinstance(attack, GradientAscent):
+        raise InputError(
+            f"directions cannot be added to a {type(attack).__name__}; add them to ifgsm, mifgsm or nifgsm"
+        )
+    return replace(attack, directions=(*attack.directions, *directions))
 
 
 def eotpgd(

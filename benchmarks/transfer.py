@@ -1,0 +1,208 @@
+"""Transfer of each method against those of torchattacks and TransferAttack: same networks, same images, same numbers of copies, one run.
+
+    python benchmarks/transfer.py --surrogate mobilenet_v2_1.0_224_qat --images 200 --copies 20 --out transfer.json
+
+Needs BRITTLE_DATA with weights/ and data/imagenet_1000, timm and torchvision, and for the comparison torchattacks, and a checkout of
+github.com/Trustworthy-AI-Group/TransferAttack in $BRITTLE_CHECKOUTS. Only images count that every network gets right. Linf 16/255, 10
+steps of 1.6/255, momentum 1; what is not named below is each library's default.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+import brittle
+from brittle.app.transfer import shuffled
+from brittle.attacks.directions import Admix, Pictures
+from brittle.core.victim import as_victim
+from brittle.data.open import open_data
+from peers import without_torchvision
+from published import loader
+
+EPS, STEP, STEPS = 16 / 255, 1.6 / 255, 10
+NETWORKS = (
+    "mobilenet_v2_1.0_224_qat",
+    "squeezenet1_0_deepcompression",
+    "resnet18_pqf_large",
+    "resnet50_pqf_large",
+    "mobilenet_v1_1.0_224_qat",
+)
+# name: our text with {n} copies; the torchattacks class and its options; the TransferAttack module, class and options
+METHODS: dict[str, tuple[str, tuple[str, dict[str, Any]] | None, tuple[str, str, dict[str, Any]] | None]] = {
+    "MI": ("mifgsm", ("MIFGSM", {}), ("gradient.mifgsm", "MIFGSM", {})),
+    "NI": ("nifgsm", ("NIFGSM", {}), ("gradient.nifgsm", "NIFGSM", {})),
+    "DI": ("mifgsm+di", ("DIFGSM", {"decay": 1.0}), ("input_transformation.dim", "DIM", {})),
+    "TI": ("mifgsm+ti", None, ("input_transformation.tim", "TIM", {})),
+    "DI+TI": ("mifgsm+di+ti", ("TIFGSM", {"decay": 1.0}), None),
+    "SI": ("mifgsm+si", None, ("input_transformation.sim", "SIM", {})),
+    "SI+NI": ("nifgsm+si", ("SINIFGSM", {}), None),
+    "BSR": ("mifgsm+bsr:copies={n}", None, ("input_transformation.bsr", "BSR", {"num_scale": "n"})),
+    "SIA": ("mifgsm+sia:copies={n}", None, ("input_transformation.sia", "SIA", {"num_scale": "n"})),
+    "SSA": ("mifgsm+ssa:copies={n}", None, ("input_transformation.ssm", "SSM", {"num_spectrum": "n"})),
+    "Admix": ("mifgsm+admix:mixed={m}", None, ("input_transformation.admix", "Admix", {"num_admix": "m"})),
+    "VMI": (
+        "mifgsm+vt:neighbours={n}",
+        ("VMIFGSM", {"N": "n"}),
+        ("gradient.vmifgsm", "VMIFGSM", {"num_neighbor": "n"}),
+    ),
+    "SIA+DI+TI": ("mifgsm+sia:copies={n}+di+ti", None, None),
+    "SIA+DI": ("mifgsm+sia:copies={n}+di", None, None),
+    "BSR+SI": ("mifgsm+bsr:copies={n}+si:copies=2", None, None),
+    "PI": ("mifgsm+pi", None, None),
+    "EMI": ("mifgsm+emi", None, ("gradient.emifgsm", "EMIFGSM", {})),
+    "GNP": ("mifgsm+gnp", None, ("gradient.gnp", "GNP", {})),
+    "GRA": ("mifgsm+gra:neighbours={n}", None, ("gradient.gra", "GRA", {"num_neighbor": "n"})),
+    "PGN": ("mifgsm+pgn:neighbours={n}", None, ("gradient.pgn", "PGN", {"num_neighbor": "n"})),
+    "IG": ("mifgsm:loss=logit+ig:samples={n}", None, ("gradient.mig", "MIG", {"s_factor": "n"})),
+    "DeCoWA": ("mifgsm+decowa:copies={n}", None, ("input_transformation.decowa", "DeCowA", {"num_warping": "n"})),
+}
+CHEAP = ("MI", "DI", "TI", "SI", "BSR", "SIA", "SSA", "Admix", "VMI", "SIA+DI+TI")
+
+
+class Resized(nn.Module):
+    """The network on pictures of another size, resized inside."""
+
+    def __init__(self, module: nn.Module, side: int) -> None:
+        super().__init__()
+        self.module, self.side = module, side
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.shape[-1] != self.side:
+            x = F.interpolate(x, (self.side, self.side), mode="bilinear")
+        logits: Tensor = self.module(x)
+        return logits
+
+
+def networks(names: tuple[str, ...]) -> dict[str, nn.Module]:
+    found = {}
+    for name in names:
+        module, card = loader().load(name)
+        found[name] = Resized(module, card["preprocessing"]["crop"]).eval().requires_grad_(False)
+    return found
+
+
+def right_for_all(modules: dict[str, nn.Module], count: int) -> tuple[Tensor, Tensor]:
+    """The first images (count, 3, 224, 224) that every network gets right, and their labels."""
+    data = open_data(f"images:{os.environ['BRITTLE_DATA']}/data/imagenet_1000?size=224")
+    kept: list[tuple[Tensor, Tensor]] = []
+    for start in range(0, len(data), 25):
+        x, labels = data.batch(range(start, min(start + 25, len(data))))
+        with torch.no_grad():
+            for module in modules.values():
+                right = module(x).argmax(1) == labels
+                x, labels = x[right], labels[right]
+        kept.append((x, labels))
+        if sum(len(part) for _, part in kept) >= count:
+            break
+    images, classes = (torch.cat(parts)[:count] for parts in zip(*kept, strict=True))
+    return images, classes
+
+
+def filled(options: dict[str, Any], copies: int) -> dict[str, Any]:
+    counts = {"n": copies, "m": max(1, copies // 5)}
+    return {key: counts.get(value, value) if isinstance(value, str) else value for key, value in options.items()}
+
+
+def transferattack(where: str, kind: str, options: dict[str, Any], module: nn.Module) -> Callable[..., Tensor]:
+    """An attack of TransferAttack on our module; the library loads networks by name and calls .cuda() throughout."""
+    import importlib
+    from types import ModuleType
+
+    sys.modules.setdefault("pandas", ModuleType("pandas"))  # only reads its tables of labels
+    sys.path.insert(0, str(Path(os.environ["BRITTLE_CHECKOUTS"]) / "TransferAttack"))
+    for owner in (torch.Tensor, nn.Module):
+        owner.cuda = lambda self, *_, **__: self  # type: ignore[method-assign]
+    base = importlib.import_module("transferattack.attack").Attack
+    base.load_model = lambda self, given: given
+    attack = getattr(importlib.import_module(f"transferattack.{where}"), kind)(module, **options)
+    return lambda x, labels: x + attack(x, labels)
+
+
+def crafts(
+    name: str, module: nn.Module, copies: int, pictures: Pictures, sides: str
+) -> Iterator[tuple[str, Callable[[Tensor, Tensor], Tensor]]]:
+    text, torchattacks_side, transferattack_side = METHODS[name]
+    victim = as_victim(module)
+    attack = brittle.parse_attack(text.format(n=copies, m=max(1, copies // 5)))
+    if "admix" in text:
+        mixed = max(1, copies // 5)
+        attack = brittle.compose(brittle.mifgsm(), Admix(pictures=pictures, mixed=mixed))
+    yield "brittle", lambda x, labels: brittle.attack(attack, victim, x, labels, brittle.linf(EPS)).x_adv
+    if torchattacks_side and "torchattacks" in sides:
+        import torchattacks
+
+        kind, options = torchattacks_side
+        made = getattr(torchattacks, kind)(module, eps=EPS, alpha=STEP, steps=STEPS, **filled(options, copies))
+        yield "torchattacks", made
+    if transferattack_side and "transferattack" in sides:
+        where, kind, options = transferattack_side
+        yield "TransferAttack", transferattack(where, kind, filled(options, copies), module)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--surrogate", default=NETWORKS[0])
+    parser.add_argument("--targets", default=",".join(NETWORKS))
+    parser.add_argument("--images", type=int, default=200)
+    parser.add_argument("--copies", type=int, default=20)
+    parser.add_argument("--methods", default=",".join(CHEAP))
+    parser.add_argument("--sides", default="torchattacks,transferattack")
+    parser.add_argument("--batch", type=int, default=25)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path)
+    given = parser.parse_args()
+    without_torchvision()
+    modules = networks(tuple(dict.fromkeys((given.surrogate, *given.targets.split(",")))))
+    x, labels = right_for_all(modules, given.images)
+    pictures = Pictures.of(x[:: max(1, len(x) // 20)])
+    others = [name for name in modules if name != given.surrogate]
+    print(f"{len(x)} images, surrogate {given.surrogate}, {given.copies} copies")
+    print(
+        f"| method | library | seconds | itself | {' | '.join(others)} | mean |\n|---|---|---:|{'---:|' * (len(others) + 2)}"
+    )
+    rows: list[dict[str, Any]] = []
+
+    def note(method: str, side: str, seconds: float, x_adv: Tensor) -> None:
+        assert float((x_adv - x).abs().max()) <= EPS + 1e-6
+        with torch.no_grad():
+            wrong = {
+                name: 100
+                * float((torch.cat([module(part) for part in x_adv.split(25)]).argmax(1) != labels).double().mean())
+                for name, module in modules.items()
+            }
+        mean = sum(wrong[name] for name in others) / len(others)
+        rates = " | ".join(f"{wrong[name]:.1f}" for name in (given.surrogate, *others))
+        print(f"| {method} | {side} | {seconds:.0f} | {rates} | {mean:.1f} |", flush=True)
+        rows.append({"method": method, "library": side, "seconds": seconds, "wrong": wrong, "mean": mean})
+        if given.out:
+            named = {"surrogate": given.surrogate, "images": len(x), "copies": given.copies, "seed": given.seed}
+            given.out.write_text(json.dumps({**named, "rows": rows}, indent=1))
+
+    noise = brittle.attack(
+        brittle.uniform_noise(), as_victim(modules[given.surrogate]), x, labels, brittle.linf(EPS)
+    ).x_adv
+    note("uniform noise", "brittle", 0.0, noise)
+    for name in given.methods.split(","):
+        for side, craft in crafts(name, modules[given.surrogate], given.copies, pictures, given.sides):
+            torch.manual_seed(given.seed)
+            begun = time.process_time()
+            made = [craft(a, b).detach() for a, b in zip(x.split(given.batch), labels.split(given.batch), strict=True)]
+            x_adv = torch.cat(made)
+            note(name, side, time.process_time() - begun, x_adv)
+            if name == "MI" and side == "brittle":
+                note("MI, shuffled", side, 0.0, shuffled(x, x_adv, torch.arange(len(x)), given.seed))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+"""A few samples put to a victim as it is: its answers, and their cost."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from ..core.access import Access
+from ..core.checks import check_outputs
+from ..core.victim import Victim
+
+
+def answers(victim: Victim, x: Tensor, seed: int) -> Tensor:
+    """Outputs (B, C) on the CPU."""
+    asked = x.to(victim.device, victim.dtype).clamp(victim.lower, victim.upper)
+    with torch.no_grad(), evaluating(victim, seed):
+        return check_outputs(victim(asked), len(x)).cpu()
+
+
+def seconds_of(victim: Victim, x: Tensor, seed: int) -> tuple[float, float | None]:
+    """Wall-clock seconds a sample, asked together: of a forward, and of a forward with its backward; after one that warms up."""
+    asked = x.to(victim.device, victim.dtype).clamp(victim.lower, victim.upper).requires_grad_()
+    with evaluating(victim, seed):
+        started = time.perf_counter()
+        with torch.no_grad():
+            victim(asked.detach()).sum().item()
+        forward = time.perf_counter() - started
+        if victim.access is not Access.GRADIENT:
+            return forward / len(x), None
+        started = time.perf_counter()
+        with torch.enable_grad():
+            outputs = victim(asked)
+            if not outputs.requires_grad:
+                return forward / len(x), None
+            (grad,) = torch.autograd.grad(outputs.sum(), asked, allow_unused=True)
+        if grad is not None:
+            grad.sum().item()
+        return forward / len(x), (time.perf_counter() - started) / len(x)
+
+
+@contextlib.contextmanager
+def evaluating(victim: Victim, seed: int) -> Iterator[None]:
+    """In evaluation mode and undisturbed; modes come back as they were."""
+    training = [part for part in victim.module.modules() if part.training] if victim.module is not None else []
+    try:
+        for part in training:
+            part.training = False
+        with victim.undisturbed(seed):
+            yield
+    finally:
+        for part in training:
+            part.training = True

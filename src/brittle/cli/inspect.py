@@ -1,0 +1,37 @@
+"""`brittle inspect`: what a victim is, and what looks wrong."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from . import options
+from .screen import console
+
+
+def inspect(
+    victim: options.VICTIM,
+    data: options.MAYBE_DATA = None,
+    samples: Annotated[int, typer.Option(help="the first so many, at most 64")] = 32,
+    as_json: Annotated[bool, typer.Option("--json", help="everything, for programs")] = False,
+    seed: options.SEED = 0,
+    device: options.DEVICE = None,
+    trust: options.TRUST = False,
+) -> None:
+    """Say what a model is, takes, answers and costs, and what looks wrong, before anything attacks it.
+
+    Ends with 1 where something looks wrong.
+    """
+    from ..app.inspect import inspect as work
+
+    with console.status("looking", spinner="dots"):
+        found = work(victim, data, samples=samples, seed=seed, device=device, trust=trust)
+    if as_json:
+        print(json.dumps(asdict(found), indent=2))
+    else:
+        found.show(console)
+    if found.findings:
+        raise typer.Exit(1)

@@ -1,0 +1,85 @@
+"""`timm:NAME?checkpoint=FILE`: networks of the package timm."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..core.victim import Victim
+from ..data.framing import RESAMPLING, Framing
+from ..data.options import parse_choice
+from ..errors import InputError, unknown
+from .checkpoint import load_checkpoint
+from .class_names import short_names
+from .packages import need
+from .preprocess import OPTIONS, Preparation, image_victim
+from .request import Request, as_value
+
+OWN = (*OPTIONS, "checkpoint", "pretrained")  # the others go to timm.create_model
+
+
+def open_timm(request: Request) -> Victim:
+    """`timm:NAME[?checkpoint=FILE|pretrained=0][&num_classes=..&..]`; without a checkpoint the weights that timm publishes.
+
+    Other options are those of `timm.create_model`, such as num_classes or pad_type. The preprocessing is what the pretrained_cfg says.
+    """
+    timm = need("timm", "timm", "timm")
+    name, options = request.source.rest, request.source.options
+    if not name:
+        raise InputError("timm needs the name of a network; write for example timm:resnet50")
+    settings = {key: as_value(text) for key, text in options.items() if key not in OWN}
+    pretrained = parse_choice(options, "pretrained", ("0", "1"), "0" if "checkpoint" in options else "1") == "1"
+    network = _created(timm, name, pretrained, settings)
+    if "checkpoint" in options:
+        load_checkpoint(network, options["checkpoint"])
+    data = need("timm.data", "timm", "timm")
+    found: dict[str, Any] = data.resolve_data_config({"img_size": settings.get("img_size")}, model=network)
+    preparation = _preparation(found, int(settings.get("in_chans", found["input_size"][0])))
+    return image_victim(network.eval(), preparation, _classes(data, network), request, "timm's pretrained_cfg")
+
+
+def _created(timm: Any, name: str, pretrained: bool, settings: dict[str, Any]) -> nn.Module:
+    if ":" not in name and not timm.is_model(name):
+        raise unknown("network of timm", name, timm.list_models())
+    if "checkpoint_path" in settings:
+        raise InputError("checkpoint_path= reads pickles; write checkpoint=FILE")
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(0)  # random weights are the same each time
+            network: nn.Module = timm.create_model(name, pretrained=pretrained, **settings)
+    except Exception as error:  # the hub, the disk or the network's own constructor may raise anything
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        mend = (
+            "without access to the network give ?checkpoint=FILE (or ?pretrained=0 for random weights)"
+            if pretrained
+            else "give the options that timm.create_model takes for it"
+        )
+        raise InputError(f"timm:{name} cannot be created ({reason}); {mend}") from error
+    return network
+
+
+def _preparation(found: dict[str, Any], channels: int) -> Preparation:
+    """What `timm.data.create_transform` makes of this data config, for evaluation. Other channels than it speaks of share a mean."""
+    height, width = found["input_size"][1:]
+    share, mode = found["crop_pct"], found["crop_mode"]
+    scaled: int | tuple[int, int] = (math.floor(height / share), math.floor(width / share))
+    if mode == "center" and height == width:
+        scaled = math.floor(height / share)
+    elif mode == "border":
+        raise InputError("timm pads the pictures of this network at their border, which brittle cannot; give another")
+    way = found["interpolation"] if found["interpolation"] in RESAMPLING else "bilinear"
+    mean, std = (_each(tuple(found[key]), channels) for key in ("mean", "std"))
+    return Preparation(framing=Framing(size=(height, width), scaled=scaled, interpolation=way), mean=mean, std=std)
+
+
+def _each(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
+    return values if len(values) == channels else (sum(values) / len(values),) * channels
+
+
+def _classes(data: Any, network: nn.Module) -> tuple[str, ...]:
+    """ImageNet's names, where the number of classes says that they are ImageNet's."""
+    subset = data.infer_imagenet_subset(network)
+    return short_names(data.ImageNetInfo(subset).label_descriptions()) if subset else ()
