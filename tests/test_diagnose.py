@@ -19,9 +19,12 @@ from brittle.core.victim import Victim, as_victim
 from brittle.data.open import open_data
 from brittle.diagnosis.binary import binarization
 from brittle.diagnosis.checks import CHECKS, attacks, dear, gradients, interface, randomness
+from brittle.diagnosis.checks.evidence import more_than, oftener
+from brittle.diagnosis.diagnose import Diagnosis
 from brittle.diagnosis.probe import Probe
 from brittle.diagnosis.trace import Place, trace
 from brittle.errors import InputError
+from brittle.findings import Finding
 
 EPS = 0.1
 
@@ -115,8 +118,8 @@ def test_nothing_is_found_in_a_model_that_tells_the_truth(robust: bool) -> None:
     found = brittle.diagnose(honest(robust), data(), brittle.linf(EPS), dear=robust)
     assert found.kinds == ()
     assert set(found.checks) == {kind for kind, check in CHECKS.items() if robust or not check.dear}
-    assert 100 < found.forwards < 1000
-    assert 50 < found.backwards < 500
+    assert 100 < found.forwards < (700 if robust else 400)
+    assert 50 < found.backwards < (400 if robust else 200)
 
 
 @pytest.mark.parametrize(
@@ -156,6 +159,27 @@ def test_attacks_say_of_each_other_that_a_flat_model_lies(check: Callable[[Probe
     lying, telling = (look(check, one) for one in given)
     assert len(lying) == 1
     assert telling == []
+
+
+def test_a_few_samples_are_chance_and_many_are_not() -> None:
+    """Exact: the probability of so many and more of 32, where each comes with 5 %, is 7 % for 4 and 1.8 % for 5."""
+    assert [found for found in range(33) if more_than(0.05, found, 32)] == list(range(5, 33))
+    assert [more_than(0.05, found, 8) for found in range(4)] == [False, False, False, True]
+    assert not more_than(0.05, 0, 0)
+    assert [oftener(4, 0), oftener(5, 0), oftener(5, 1), oftener(1, 5)] == [False, True, False, False]
+
+
+def test_an_attack_that_was_too_short_is_no_cause_to_suspect_the_gradients() -> None:
+    short, lie = (Finding(kind, "", "", "") for kind in ("not-converged", "black-box"))
+    assert not Diagnosis((short,), 0, 0, 32, ()).suspicious
+    assert Diagnosis((short, lie), 0, 0, 32, ()).suspicious
+
+
+def test_under_a_union_each_ball_is_looked_at() -> None:
+    """In a ball within one level of rounding nothing can be found; in the one beside it a blind attack finds what gradients miss."""
+    flat, small, large = Changed(honest(), before=quantised), brittle.linf(1e-3), brittle.linf(EPS)
+    assert "black-box" not in brittle.diagnose(flat, data(), small).kinds
+    assert "black-box" in brittle.diagnose(flat, data(), brittle.union(small, large)).kinds
 
 
 def test_one_step_better_than_many() -> None:

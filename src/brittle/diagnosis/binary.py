@@ -23,11 +23,13 @@ def binarization(probe: Probe, ball: NormBall) -> tuple[int, int]:
     """(found, posed): of the samples for which a task could be made, how many the plain attack solves.
 
     Zimmermann et al. 2022, arXiv:2206.13991, section 3: on the frozen features before the last linear layer, a head is fitted that tells
-    points inside 0.95 of the radius (class 0) from one point at its edge (class 1); an attack within the radius can reach class 1, for
-    that point does. Deviations: the head looks along the line from the mean of the inner features to that of the edge, not along that of a
-    logistic regression, and its threshold is half way between the highest inner score and the edge's, not close to the edge's: so PGD
-    passes on models whose gradients are true. The gap at the clean sample is the model's own there. Samples whose edge scores no higher
-    than all inner points are left out. What the model does after its last linear layer is not tested; without such a layer, its outputs
+    points inside 0.95 of the radius (class 0; the clean sample is one) from one point at its edge (class 1); an attack within the radius
+    can reach class 1, for that point does. As there, the threshold lies in the gap between the two and the head is scaled to the model's
+    own outputs: here the gap at the clean sample is the model's. Deviations: the head looks along the line from the mean of the inner
+    features to that of the edge, not along that of an unpenalised logistic regression, which has the widest gap; fewer samples are
+    told apart by it, and those whose edge scores no higher than all inner points are left out. 100 inner points, there 999 and more; that
+    random search fails on the same task is not tried. What the model does after its last linear layer is not tested; without such a
+    layer, its outputs
     are the features.
     """
     streams = probe.streams.fork(1)

@@ -69,8 +69,8 @@ def transfer(probe: Probe) -> Iterator[Finding]:
 def indicators(probe: Probe) -> Iterator[Finding]:
     """Signs in a run of PGD itself that it failed: Pintor et al., NeurIPS 2022, arXiv:2106.09947.
 
-    Of the six, those that can be told from one run of the attack on the model itself; the instability of predictions is measured by
-    noisy-surface and random, failure to transfer is about attacks made on another model.
+    Of the six, four: instability of predictions is what noisy-surface and random measure, and failure to transfer is about attacks made on
+    another model. Each is raised where more samples show it than LIMITS allow beyond chance; the paper looks at one sample at a time.
     """
     if not probe.comparable:
         return
@@ -97,10 +97,11 @@ def indicators(probe: Probe) -> Iterator[Finding]:
 def indicator_shares(probe: Probe) -> dict[str, float]:
     """Shares of the correct samples on which each indicator is raised.
 
-    unavailable gradients: the gradient of the attack's loss is exactly zero. silent success: a point on the way won, the returned one does
-    not. incomplete optimisation: of what the loss rises in all, the last ten of 40 steps bring over a fifth, and the sample is
-    not fooled (the paper's 5 % also marks runs of PGD on networks that it does fool as far as any attack).
-    unconstrained failure: not fooled with no limit but the input range.
+    unavailable gradients: the gradient of the attack's loss is exactly zero, here at a random point of the region, in the paper at the
+    sample. silent success: a point on the way won, the returned one does not. incomplete optimisation: of what the highest loss so far
+    rises in all, the last 10 steps bring over a fifth, and the sample is not fooled; the paper's limit of a twentieth, whether fooled or
+    not, also marks runs of PGD on networks that it fools as far as any attack. unconstrained failure: not fooled with no limit but the
+    input range; the paper has no limit at all.
     """
     climb, path = probe.climb, probe.climb.path
     found = {"unavailable gradients": _share(dead(probe.slopes.cross_entropy))}
