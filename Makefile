@@ -42,7 +42,7 @@ clean:
 	touch $@
 
 .venv/test.stamp: .venv/installed.stamp tests/peers.txt
-	$(PIP) --editable '.[test,dev,hf]'
+	$(PIP) --editable '.[test,dev,hf,keras,sklearn]' onnx onnxruntime
 	$(PIP) --requirement tests/peers.txt --no-deps
 	touch $@
 

@@ -192,7 +192,11 @@ def test_an_image_that_changed_its_size_is_named(folder):
     [
         ("images:", "needs a folder"),
         ("images:{0}/nowhere", "does not exist"),
-        ("images:{0}/cat/a.png", "is no folder"),
+        ("images:{0}/cat/a.png", "what .*a.png shows is not known; add .label=CLASS"),
+        ("images:{0}/cat/notes.txt?label=cat", "is no image"),
+        ("images:{0}/cat/a.png?label=-1", "no class index"),
+        ("images:{0}/cat/a.png?label=1&labels=x.csv", "labels= is no option for one image"),
+        ("images:{0}?label=1", "label= is no option for a folder"),
         ("images:{0}/cat", "no images in class folders"),
         ("images:{0}?labels=none.csv", "labels=none.csv"),
         ("images:{0}?size=big", "size=big"),
@@ -212,3 +216,11 @@ def test_a_folder_above_the_classes_names_the_splits(folder, tmp_path):
         (folder / name).rename(tmp_path / "all" / name)
     with pytest.raises(InputError, match=r"did you mean images:.*all\?"):
         open_data(f"images:{tmp_path}")
+
+
+def test_one_file_is_one_sample_of_the_class_that_is_named(folder):
+    path = folder / "cat" / "a.png"
+    named, numbered = open_data(f"images:{path}?label=cat"), open_data(f"images:{path}?label=3")
+    assert (len(named), named.classes, named.shape) == (1, ("cat",), (3, 4, 6))
+    assert (numbered.classes, numbered.batch([0])[1].tolist()) == (("0", "1", "2", "3"), [3])
+    assert torch.equal(named.batch([0])[0], first(folder)[None])

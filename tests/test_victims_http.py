@@ -21,11 +21,14 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
 import brittle
+from brittle.app.chain import stages_of
 from brittle.app.train import train_and_save
 from brittle.core.access import Access
 from brittle.core.victim import Victim, as_victim
 from brittle.errors import InputError, Unreachable
 from brittle.runs.store import Store
+from brittle.runs.values import decode
+from brittle.threats import parse_threat
 from brittle.victims import open_victim
 from http_server import Served
 
@@ -367,3 +370,16 @@ def test_a_journal_of_another_model_is_refused(net: nn.Module, tmp_path: Path) -
         (tmp_path / "words.sqlite").write_text("this is no database, it is a text, and a long one at that" * 20)
         with pytest.raises(InputError, match="cannot be used"):
             _open(server, f"journal={tmp_path / 'words.sqlite'}")
+
+
+@pytest.mark.parametrize("access", [Access.SCORES, Access.LABELS], ids=lambda access: access.value)
+@pytest.mark.parametrize("effort", ["quick", "standard", "exhaustive"])
+def test_a_chain_for_a_black_box_asks_for_no_more_than_it_gives(access: Access, effort: str) -> None:
+    for threat in (brittle.linf(0.1), brittle.l2(0.5), brittle.l1(5), brittle.l0(5)):
+        stages = stages_of(effort, threat, access)
+        attacks = [decode(stage.value, stage.name) for stage in stages]
+        assert attacks
+        assert all(access.gives(attack.access) for attack in attacks)
+    if access is Access.LABELS:
+        with pytest.raises(InputError, match="no chain is known for spatial where the model gives labels alone"):
+            stages_of(effort, parse_threat("spatial:angle_deg=30"), access)

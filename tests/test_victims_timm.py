@@ -12,12 +12,15 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
 
+import brittle
 import vision_ops  # noqa: F401
 from brittle.data import open_data
 from brittle.data.framing import Framing
 from brittle.errors import InputError
+from brittle.runs.classify import build
 from brittle.victims import open_victim
 from brittle.victims.preprocess import Preparation, Prepared, as_taken, framed
+from test_cli import run_brittle
 
 timm = pytest.importorskip("timm")
 
@@ -89,6 +92,19 @@ def test_the_resize_inside_is_that_of_pillow_but_for_its_rounding(photos):
         taken = as_taken(open_data(f"images:{photos}"), outside).batch([1])[0]
         difference = (inside(x) - outside(taken)).abs().max()
         assert difference < 0.02 * outside(taken).std()
+
+
+@pytest.mark.parametrize("way", ["bilinear", "bicubic"])
+def test_fine_patterns_are_averaged_not_sampled(way):
+    framing = Framing(size=(8, 8), scaled=8, interpolation=way)
+    x = (torch.arange(64) % 8 == 3).float().expand(1, 3, 64, 64)  # an eighth is white
+    assert (framed(x, framing) - 1 / 8)[..., 1:-1].abs().max() < 0.05
+
+
+def test_overshooting_beside_edges_is_cut():
+    framing = Framing(size=(20, 20), scaled=20, interpolation="bicubic")
+    seen = framed((torch.arange(10) > 4).float().expand(1, 3, 10, 10), framing)
+    assert (seen.min(), seen.max()) == (0, 1)
 
 
 def test_gradients_reach_every_pixel_that_is_kept(photos):
@@ -175,6 +191,15 @@ def test_blue_green_red():
     torch.testing.assert_close(Prepared(nn.Identity(), preparation)(x), wanted)
 
 
+def test_proofs_can_follow_what_happens_inside():
+    preparation = Preparation(framing=Framing.stretched((2, 2)), mean=(0.5,) * 3, std=(0.5,) * 3)
+    module = Prepared(nn.Flatten(), preparation)
+    traced, x = torch.fx.symbolic_trace(module), torch.rand(1, 3, 2, 2)
+    assert torch.equal(traced(x), module(x))
+    with pytest.raises(InputError, match="3x4x4"):
+        module(torch.rand(1, 3, 4, 4))
+
+
 def test_pickled_weights_and_what_trainers_put_around_them(network, tmp_path):
     state = {f"module.{name}": value for name, value in network.state_dict().items()}
     torch.save({"epoch": 3, "state_dict": state}, tmp_path / "w.pth")
@@ -247,6 +272,42 @@ def test_without_timm(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "timm", None)
     with pytest.raises(InputError, match=r"pip install 'brittle\[timm\]'"):
         open_victim(TINY)
+
+
+def test_an_evaluation_and_its_workers_see_the_same_pictures(photos, tmp_path):
+    report = brittle.evaluate(
+        TINY,
+        f"images:{photos}",
+        brittle.linf(1 / 255),
+        attacks=["fgsm"],
+        grid=[1 / 255],
+        out=tmp_path / "run",
+        progress=False,
+    )
+    resolved = report.plan.resolved
+    assert resolved["shape"] == [3, 160, 160]
+    assert resolved["classes"][388] == "giant panda"
+    task = build(report.plan).task
+    assert task.data.digest == resolved["data_digest"]
+    assert task.data.classes[388] == "giant panda"
+
+
+def test_adversarial_pngs_are_read_back_as_they_are(photos, tmp_path):
+    command = ("attack", TINY, f"images:{photos}", "--threat", "linf:8/255", "--samples", "3", "--out", "out/0")
+    run_brittle(*command, cwd=tmp_path)
+    again = as_taken(open_data(f"images:{tmp_path / 'out'}"), open_victim(TINY))
+    pixels = np.array(Image.open(tmp_path / "out" / "0" / "00000-adversarial.png"))
+    assert pixels.shape == (160, 160, 3)
+    assert torch.equal(again.batch([0])[0][0], torch.from_numpy(pixels).permute(2, 0, 1) / 255)
+
+
+def test_a_victim_that_says_its_shape_alone_gets_the_middle_square(photos):
+    victim = brittle.Victim(lambda x: x.mean((2, 3)), shape=(1, 32, 32))
+    data = as_taken(open_data(f"images:{photos}"), victim)
+    assert data.shape == (1, 32, 32)
+    middle = Image.open(photos / "0" / "wide.png").resize((42, 32), Image.Resampling.BILINEAR).crop((5, 0, 37, 32))
+    assert (data.batch([1])[0][0, 0] - torch.from_numpy(np.array(middle.convert("L"))) / 255).abs().max() <= 1.01 / 255
+    assert as_taken(open_data("digits"), victim).shape == (1, 8, 8)
 
 
 @pytest.mark.data

@@ -8,7 +8,9 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
+import brittle
 import vision_ops  # noqa: F401
+from brittle.app.prove import provability
 from brittle.data import open_data
 from brittle.errors import InputError
 from brittle.victims import open_victim
@@ -35,10 +37,10 @@ def weights(network, tmp_path_factory):
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
     folder = tmp_path_factory.mktemp("photos")
-    (folder / "a").mkdir()
+    (folder / "0").mkdir()
     for seed, size in enumerate([(400, 301), (190, 333)]):
         rough = np.random.default_rng(seed).integers(0, 256, (9, 9, 3), dtype=np.uint8)
-        Image.fromarray(rough).resize(size, Image.Resampling.BICUBIC).save(folder / "a" / f"{seed}.png")
+        Image.fromarray(rough).resize(size, Image.Resampling.BICUBIC).save(folder / "0" / f"{seed}.png")
     return folder
 
 
@@ -46,7 +48,7 @@ def test_the_logits_are_those_of_torchvision_with_its_own_transform(network, wei
     victim = open_victim(f"torchvision:{NAME}?checkpoint={weights}")
     x, _ = as_taken(open_data(f"images:{photos}"), victim).batch([0, 1])
     transform = WEIGHTS.transforms()
-    wanted = torch.stack([transform(Image.open(photos / "a" / f"{i}.png")) for i in (0, 1)])
+    wanted = torch.stack([transform(Image.open(photos / "0" / f"{i}.png")) for i in (0, 1)])
     with torch.no_grad():
         assert (victim(x) - network(wanted)).abs().max() <= 1e-4
         apart = (network(wanted)[0] - network(wanted)[1]).abs().max()
@@ -59,7 +61,7 @@ def test_the_logits_are_those_of_torchvision_with_its_own_transform(network, wei
 
 def test_the_resize_inside_is_that_of_torchvision_for_tensors(network, weights, photos):
     victim = open_victim(f"torchvision:{NAME}?checkpoint={weights}&resize=inside")
-    x = torch.from_numpy(np.array(Image.open(photos / "a" / "0.png"))).permute(2, 0, 1)[None] / 255
+    x = torch.from_numpy(np.array(Image.open(photos / "0" / "0.png"))).permute(2, 0, 1)[None] / 255
     with torch.no_grad():
         assert (victim(x) - network(WEIGHTS.transforms()(x))).abs().max() <= 1e-4
 
@@ -79,6 +81,13 @@ def test_published_weights_are_read_without_unpickling(monkeypatch, network):
     with torch.no_grad():
         mean, std = (torch.tensor(getattr(WEIGHTS.transforms(), key))[:, None, None] for key in ("mean", "std"))
         assert (victim(x) - network((x - mean) / std)).abs().max() <= 1e-4
+
+
+def test_no_proof_is_tried_on_a_network_so_large(photos):
+    victim = open_victim("torchvision:resnet18?weights=none&size=64")
+    found = provability(victim, as_taken(open_data(f"images:{photos}"), victim), brittle.linf(1 / 255), "untargeted")
+    assert found.entry is None
+    assert "too large" in found.why_none
 
 
 def test_other_classes_have_no_names():

@@ -24,6 +24,7 @@ from .attacks import FarWalks as FarWalks
 from .attacks import FewFeatures as FewFeatures
 from .attacks import GradientAscent as GradientAscent
 from .attacks import IfNear as IfNear
+from .attacks import IfStuck as IfStuck
 from .attacks import Noise as Noise
 from .attacks import OutputDiversified as OutputDiversified
 from .attacks import Replay as Replay
@@ -50,8 +51,10 @@ from .attacks.decision.sign_opt import SignOPT
 from .attacks.decision.signflip import SignFlip
 from .attacks.decision.surfree import SurFree
 from .attacks.far_walks import far_walks as far_walks
+from .attacks.far_walks import relaxation_if_near as relaxation_if_near
 from .attacks.far_walks import square_if_near as square_if_near
 from .attacks.far_walks import targets_if_near as targets_if_near
+from .attacks.far_walks import walk_if_stuck as walk_if_stuck
 from .attacks.fixed.adam_pgd import AdamPGD
 from .attacks.fixed.constraint_relaxation import ConstraintRelaxation
 from .attacks.fixed.input_optimisation import InputOptimisation

@@ -96,7 +96,7 @@ def _examine(
     closed = victim.access is not Access.GRADIENT  # it is asked little: each question may have its price
     few = min(FEWEST if closed else max(FEWEST, min(count // PART, MOST)), len(data))
     x, labels = data.batch(range(few))
-    others = None if closed else data.batch(range(few, min(few + CROWD, len(data))))
+    others = data.batch(range(few, min(few + CROWD, len(data))))
     say(0, len(PARTS), PARTS[0])
     diagnosis = diagnose_victim(victim, x, labels, threat, others=others, dear=None, seed=seed)
     say(1, len(PARTS), PARTS[1])

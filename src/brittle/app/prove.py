@@ -18,6 +18,7 @@ from ..runs.values import encode
 TRIED = ("crown_ibp", "standard")  # from cheap to dear
 SAMPLES = 12  # that they are tried on
 LARGEST = 20_000  # ReLUs and pools; beyond, lines to each of them cost more than the attacks
+MOST = 10_000_000  # numbers of the widest layer times outputs; beyond, a trial alone costs minutes and gigabytes
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ def provability(victim: Victim, data: Samples, threat: Threat, goal: str) -> Pro
     x = x.to(victim.device, victim.dtype).clamp(victim.lower, victim.upper)
     try:
         network = trace(victim, x)
+        if network.widest * math.prod(network.nodes[-1].shape) > MOST:
+            return Provability(None, "the network is too large: its widest layer times its outputs exceed ten million")
         bends = sum(math.prod(node.shape) for node in network.nodes if isinstance(node.layer, Bend))
         counts = [0]
         for name in TRIED[: 1 if bends > LARGEST else None]:

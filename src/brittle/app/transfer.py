@@ -32,9 +32,9 @@ POOL = 32  # pictures that admix chooses from
 
 @dataclass(frozen=True)
 class Row:
-    """What one surrogate and attack did: `wrong` by network, of the same images for all."""
+    """What one attack did on one or more surrogates: `wrong` by network, of the same images for all."""
 
-    surrogate: str  # "" for noise, which needs none
+    surrogates: tuple[str, ...]  # several: crafted on their mean; none for noise
     attack: str
     wrong: dict[str, Share]
     forwards: float  # charged to the surrogate, a sample
@@ -56,7 +56,7 @@ class Matrix:
         """As JSON takes it."""
         rows = [
             {
-                "surrogate": row.surrogate,
+                "surrogates": list(row.surrogates),
                 "attack": row.attack,
                 "wrong": {
                     name: {"count": one.count, "n": one.n, "rate": one.value, "low": one.low, "high": one.high}
@@ -108,21 +108,21 @@ def transfer(
     named = attacks if isinstance(attacks, Mapping) else {text: parse_attack(text) for text in attacks}
     others = [one for one in range(len(source)) if one not in set(ids)][:POOL] or ids[:POOL]
     pool = Pictures.of(source.batch(others)[0])
-    crafting = {name: victims[name] for name in surrogates}
+    crafting: dict[tuple[str, ...], Victim] = {(name,): victims[name] for name in surrogates}
     if len(surrogates) > 1:
-        crafting["+".join(surrogates)] = ensemble(list(crafting.values()))
+        crafting[tuple(surrogates)] = ensemble(list(crafting.values()))
     run = _Run(victims, threat, x, labels.long(), torch.tensor(ids), seed, batch_size)
     first = next(iter(crafting.values()))
-    rows = [run.row("", NOISE, *run.crafted(Noise(), first))]
+    rows = [run.row((), NOISE, *run.crafted(Noise(), first))]
     total, done = len(crafting) * len(named), 0
     with progress_bar(progress) as advance:
-        for surrogate, victim in crafting.items():
+        for craftsmen, victim in crafting.items():
             for place, (name, attack) in enumerate(named.items()):
                 made, forwards, backwards = run.crafted(_supplied(attack, pool), victim)
-                rows.append(run.row(surrogate, name, made, forwards, backwards))
+                rows.append(run.row(craftsmen, name, made, forwards, backwards))
                 if place == 0:
                     moved = shuffled(x, made, run.ids, seed, (victim.lower, victim.upper))
-                    rows.append(run.row(surrogate, f"{name}, {SHUFFLED}", moved, 0.0, 0.0))
+                    rows.append(run.row(craftsmen, f"{name}, {SHUFFLED}", moved, 0.0, 0.0))
                 done += 1
                 if advance is not None:
                     advance(done, total, name)
@@ -197,9 +197,9 @@ class _Run:
         forwards, backwards = (float(count.double().mean()) for count in (outcome.forwards, outcome.backwards))
         return outcome.x_adv.to(self.x.dtype), forwards, backwards
 
-    def row(self, surrogate: str, name: str, made: Tensor, forwards: float, backwards: float) -> Row:
+    def row(self, surrogates: tuple[str, ...], name: str, made: Tensor, forwards: float, backwards: float) -> Row:
         return Row(
-            surrogate,
+            surrogates,
             name,
             {one: self.wrong(made, victim) for one, victim in self.victims.items()},
             forwards,

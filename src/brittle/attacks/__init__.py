@@ -9,6 +9,7 @@ from .combine.far_starts import FarStarts
 from .combine.far_walks import FarWalks
 from .combine.few_features import FewFeatures
 from .combine.if_near import IfNear
+from .combine.if_stuck import IfStuck
 from .combine.output_diversified import OutputDiversified
 from .combine.replay import Replay
 from .combine.restarts import Restarts
@@ -34,6 +35,7 @@ __all__ = [
     "FewFeatures",
     "GradientAscent",
     "IfNear",
+    "IfStuck",
     "Noise",
     "OutputDiversified",
     "Replay",

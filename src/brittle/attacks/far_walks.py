@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from ..core.problem import Attack
+from .combine.by_norm import ByNorm
+from .combine.cascade import Cascade
 from .combine.far_walks import FarWalks
 from .combine.if_near import IfNear
+from .combine.if_stuck import IfStuck
 from .combine.restarts import restarted
 from .combine.start_from import StartFrom
+from .fixed.constraint_relaxation import ConstraintRelaxation
 from .fixed.recipes import apgd, apgdt
 from .minimum.brendel_bethge import BrendelBethge
 from .score.square import Square
@@ -24,6 +28,31 @@ def far_walks(starts: int = 3, steps: int = 10, climb: int = 8, near: bool = Tru
         starts=starts,
         near=near,
     )
+
+
+def walk_if_stuck(steps: int = 10, walk: int = 6, stuck: float = 0.88) -> IfStuck:
+    """APGD of `steps` steps on the margin of the probabilities, and where that stood still a walk along the boundary of `walk` steps.
+
+    That loss is the better one on most models, and is flat where outputs are large; there a walk, which asks for no loss, begins at x and
+    an APGD on the margin, of `walk` steps too, finishes it. Still is a margin below -`stuck` times that of x. Xie et al., CVPR 2025,
+    arXiv:2411.15210; Brendel et al., NeurIPS 2019, arXiv:1907.01003. Cost: at most (steps + 2 x walk + 10) x (F + B) + 32 x F.
+    """
+    first = apgd(steps=steps, loss="probability_margin")
+    return IfStuck(first, far_walks(starts=0, steps=walk, climb=walk), stuck)
+
+
+def relaxation_if_near(cycles: int = 3, climb: int = 20, queries: int = 100, reach: float = 0.3) -> IfNear:
+    """Constraint relaxation, `cycles` short cycles to each of 3 classes; where it came near, `climb` steps and `queries` from there, twice.
+
+    An ascent and a random search take turns, each from the best point so far: begun there, a hundred random squares and an ascent broke
+    three times as many samples as begun at x (under L0 one ascent, no squares). Near is a margin above -`reach` times that of x. Efficient
+    Robustness Evaluation via Constraint Relaxation, AAAI 2025; Andriushchenko et al. 2020, arXiv:1912.00049. Cost: at most
+    (45 x cycles + 2 x climb + 5) x (F + B) + (18 x cycles + 2 x queries + 12) x F.
+    """
+    relaxed = ConstraintRelaxation(targets=3, restarts=1, cycles=cycles, cycle=15)
+    ascent = apgd(steps=climb, loss="margin")
+    turns = Cascade((ascent, Square(queries=queries)) * 2, warm=True)
+    return IfNear(relaxed, ByNorm(turns, l0=ascent), reach)
 
 
 def square_if_near(queries: int = 2000, probe: int = 100, climb: int = 20, reach: float = 0.04) -> IfNear:

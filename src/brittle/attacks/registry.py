@@ -16,7 +16,7 @@ from . import combine, decision, fixed, minimum, score
 from .autoattack import autoattack
 from .directions import DIRECTIONS, Direction
 from .entry import Entry
-from .far_walks import far_walks, square_if_near, targets_if_near
+from .far_walks import far_walks, relaxation_if_near, square_if_near, targets_if_near, walk_if_stuck
 from .fixed.recipes import compose
 from .minimal import minimal
 
@@ -41,6 +41,11 @@ FAMILIES: dict[str, dict[str, Entry]] = {
             "at most (1 + starts) x ((steps + climb + 10) x (F + B) + 27 x F)",
             "linf l2 l1 l0",
         ),
+        "relaxation_if_near": Entry(
+            relaxation_if_near,
+            "Constraint Relaxation, AAAI 2025",
+            "at most (45 x cycles + 2 x climb + 5) x (F + B) + (18 x cycles + 2 x queries + 12) x F",
+        ),
         "square_if_near": Entry(
             square_if_near,
             "Andriushchenko 2020, arXiv:1912.00049",
@@ -51,6 +56,12 @@ FAMILIES: dict[str, dict[str, Entry]] = {
             targets_if_near,
             "Croce and Hein 2020, arXiv:2003.01690",
             "at most (targets x steps + more) x (F + B) + (2 x targets + 6) x F",
+        ),
+        "walk_if_stuck": Entry(
+            walk_if_stuck,
+            "Xie 2025, arXiv:2411.15210",
+            "at most (steps + 2 x walk + 10) x (F + B) + 32 x F",
+            "linf l2 l1 l0",
         ),
         **combine.ATTACKS,
     },

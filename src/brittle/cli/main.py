@@ -7,7 +7,7 @@ import sys
 import typer
 
 from ..errors import InputError
-from . import attack, check, demo, diagnose, diff, evaluate, export, inspect, listing, train, transfer, universal
+from . import attack, check, demo, diagnose, diff, evaluate, export, inspect, listing, show, train, transfer, universal
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -20,6 +20,7 @@ app.command()(evaluate.evaluate)
 app.command()(attack.attack)
 app.command()(universal.universal)
 app.command()(transfer.transfer)
+app.command()(show.show)
 app.command()(inspect.inspect)
 app.command()(diagnose.diagnose)
 app.command()(evaluate.report)

@@ -9,7 +9,7 @@ import typer
 
 from ..errors import InputError
 
-_VICTIM = "py:module:function, net:FILE.safetensors (made by brittle train), torch:FILE.pt (with --trust)"
+_VICTIM = "py:module:function, net:FILE.safetensors, timm:NAME, torchvision:NAME, hf:ID and more: brittle list victims"
 _DATA = "digits, mnist, fashion-mnist, cifar10, images:FOLDER, npz:FILE"
 _THREAT = "linf:8/255, l2:0.5, l1:12, l0:10 or box; add ,mask=FILE to limit where"
 VICTIM = Annotated[str, typer.Argument(help=_VICTIM)]

@@ -82,14 +82,14 @@ def table(matrix: Matrix) -> Table:
     shown.add_column("attack", overflow="fold")
     for name in matrix.networks:
         shown.add_column(name, justify="right", overflow="fold")
-    last = ""
+    last: tuple[str, ...] = ()
     for row in matrix.rows:
-        if row.surrogate != last:
+        if row.surrogates != last:
             shown.add_section()
-        own = row.surrogate.split("+")
+        own, crafted = row.surrogates, "" if row.surrogates == last else " + ".join(row.surrogates)
         cells = [Text(percent(row.wrong[name]), style="dim" if name in own else "bold") for name in matrix.networks]
-        shown.add_row(Text(row.surrogate if row.surrogate != last else ""), Text(row.attack), *cells)
-        last = row.surrogate
+        shown.add_row(Text(crafted), Text(row.attack.replace("+", " + ")), *cells)
+        last = row.surrogates
     return shown
 
 

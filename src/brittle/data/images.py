@@ -1,10 +1,10 @@
-"""`images:FOLDER`: pictures in a folder for each class, or named by a CSV of labels; decoded a batch at a time."""
+"""`images:FOLDER`: pictures in a folder for each class, or named by a CSV of labels, or one file; decoded a batch at a time."""
 
 from __future__ import annotations
 
 import csv
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -80,13 +80,19 @@ def open_images(source: Source) -> Samples:
     index or class name) count and others are ignored; otherwise each subfolder is a class, in alphabetical order.
     `size=224` or `size=180x240` (height x width) resizes with anti-aliasing and does not keep proportions; without it
     they are framed as the victim takes them, see `as_taken`, or must all have one size.
+
+    `images:FILE?label=CLASS` is one picture of that class, by name or number.
     """
-    folder = required_path(source, "a folder of images")
-    if not folder.is_dir():
-        raise InputError(f"{folder} is no folder; give the folder that holds the class folders or labels.csv")
-    named = source.options.get("labels")
-    table = _labels_file(folder, named) if named else folder / "labels.csv"
-    files, labels, classes = _from_csv(folder, table) if table.exists() else _from_folders(folder)
+    folder = required_path(source, "a folder of images, or one image")
+    unfit = "labels" if folder.is_file() else "label"
+    if unfit in source.options:
+        raise InputError(f"{unfit}= is no option for {'one image' if folder.is_file() else 'a folder'}; leave it away")
+    if folder.is_file():
+        files, labels, classes = _from_file(folder, source.options)
+    else:
+        named = source.options.get("labels")
+        table = _labels_file(folder, named) if named else folder / "labels.csv"
+        files, labels, classes = _from_csv(folder, table) if table.exists() else _from_folders(folder)
     grey = parse_choice(source.options, "grey", ("0", "1"), "0") == "1"
     wanted = source.options.get("size")
     framing = Framing.stretched(parse_size(wanted)) if wanted else None
@@ -156,6 +162,16 @@ def _size(path: Path) -> tuple[int, int]:
     with _reading(path), Image.open(path) as picture:
         width, height = picture.size
         return (width, height) if picture.getexif().get(0x0112) in SWAPS_SIDES else (height, width)
+
+
+def _from_file(path: Path, options: Mapping[str, str]) -> tuple[tuple[Path, ...], Array, tuple[str, ...]]:
+    """One file and the class that the options name."""
+    if path.suffix.lower() not in SUFFIXES:
+        raise InputError(f"{path} is no image ({', '.join(sorted(SUFFIXES))}) and no folder; give one of these")
+    label = options.get("label", "").strip()
+    if not label:
+        raise InputError(f"what {path} shows is not known; add ?label=CLASS, by name or number")
+    return ((path,), *_classes([label], path))
 
 
 def _from_folders(folder: Path) -> tuple[tuple[Path, ...], Array, tuple[str, ...]]:

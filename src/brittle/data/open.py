@@ -28,7 +28,11 @@ SCHEMES = {
     "mnist": Scheme(open_mnist, ("split",), "70,000 handwritten digits of 28x28"),
     "fashion-mnist": Scheme(open_fashion_mnist, ("split",), "70,000 grey pictures of clothes of 28x28"),
     "cifar10": Scheme(open_cifar10, ("split",), "60,000 colour photographs of 32x32 in ten classes"),
-    "images": Scheme(open_images, ("labels", "size", "grey"), "images:FOLDER, a folder for each class or a labels.csv"),
+    "images": Scheme(
+        open_images,
+        ("labels", "label", "size", "grey"),
+        "images:FOLDER, a folder for each class or a labels.csv; images:FILE?label=CLASS",
+    ),
     "npz": Scheme(open_npz, ("bounds",), "npz:FILE, arrays x and y saved by NumPy"),
 }
 

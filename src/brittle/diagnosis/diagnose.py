@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from torch import Tensor
 
+from ..core.access import Access
 from ..core.checks import check_labels, check_outputs
 from ..core.problem import Threat
 from ..core.victim import Victim
@@ -92,8 +93,9 @@ def diagnose_victim(
     left out.
     ids: (B,) the samples' names, on which their random numbers rest. others: further samples (x, labels) of the same data. dear: the dear
     checks too; None: where the cheap ones found something that may hide adversarial examples. A victim in training mode is looked at in
-    evaluation mode, on a copy.
+    evaluation mode, on a copy. One that gives no gradient is asked little: only what needs none, and about x alone.
     """
+    others = others if victim.access is Access.GRADIENT else None
     ids = torch.arange(len(x)) if ids is None else ids
     training = (
         tuple(name or "the model" for name, m in victim.module.named_modules() if m.training) if victim.module else ()

@@ -68,7 +68,10 @@ class Part:
 
 @dataclass(frozen=True)
 class Exhibit:
-    """`found` is what came of it, in one sentence with its numbers; `held` whether the claim that the experiment is known for came true."""
+    """`found` is what came of it, in one sentence with its numbers; `held` whether the claim that the experiment is known for came true.
+
+    files: (name, contents) of what is written beside the page, such as a sheet to print.
+    """
 
     name: str
     title: str
@@ -77,15 +80,21 @@ class Exhibit:
     held: bool
     parts: tuple[Part, ...]
     facts: tuple[tuple[str, str], ...]
+    files: tuple[tuple[str, bytes], ...] = ()
 
 
 def write_exhibit(exhibit: Exhibit, folder: Path) -> tuple[Path, Path]:
-    """Write NAME.html and NAME.png into the folder, which is made. Returns both paths. InputError where that cannot be."""
+    """Write NAME.html, NAME.png and the exhibit's files into the folder, which is made. Returns the first two paths.
+
+    InputError where that cannot be.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         page, picture = folder / f"{exhibit.name}.html", folder / f"{exhibit.name}.png"
         page.write_text(render(exhibit), encoding="utf-8")
         picture.write_bytes(drawn(exhibit))
+        for name, contents in exhibit.files:
+            (folder / name).write_bytes(contents)
     except OSError as error:
         raise InputError(f"{folder} cannot be written to ({error}); give a folder of yours with --out") from error
     return page, picture
@@ -129,8 +138,8 @@ def _draw(panel: Panel, top: Axes, below: Axes) -> None:
     grey = {"cmap": "gray", "vmin": 0, "vmax": 255} if panel.picture.ndim == 2 else {}
     top.imshow(panel.picture, interpolation="nearest" if max(panel.picture.shape[:2]) < SMALLEST else None, **grey)  # type: ignore[arg-type]
     top.set_title(panel.title, fontsize=9, color=INK)
-    if panel.note and not panel.likely:
-        below.text(0.5, 0.95, panel.note, ha="center", va="top", fontsize=7.5, color=MUTED, wrap=True)
+    if panel.note:
+        below.text(0.5, 1.02, panel.note, ha="center", fontsize=7, color=MUTED, transform=below.transAxes)
     for place, likely in enumerate(panel.likely[:BARS]):
         color = ORANGE if likely.marked else BLUE
         below.barh(-place, likely.probability, height=0.32, color=color, align="center")

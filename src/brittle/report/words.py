@@ -49,9 +49,11 @@ def span(share: Share) -> str:
 
 
 def confidence(value: float) -> str:
-    """A softmax probability: `97 %`, and never 100 % before it is 1."""
+    """A softmax probability: `97 %`; never 100 % before it is 1, nor 0 % before it is 0."""
     if not math.isfinite(value):
         return ""
+    if 0 < value <= 0.005:
+        return "<1 %"
     return "100 %" if value == 1 else f"{min(100 * value, 99.9):.1f} %" if value > 0.995 else f"{100 * value:.0f} %"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -30,8 +31,11 @@ def open_keras(request: Request) -> Victim:
     if not isinstance(shape, tuple) or not all(size is None or isinstance(size, int) for size in shape):
         raise InputError(f"{path} takes several inputs, or is not built; save a model with one input and a known shape")
     last = channels_last(request.source.options, shape[1:], default=keras.config.image_data_format() == "channels_last")
-    module = OnTorch(keras, model, device, last).eval()
-    return replace(as_victim(module, request.bounds, device, request.text), shape=channels_first(shape[1:], last))
+    victim = as_victim(OnTorch(keras, model, device, last).eval(), request.bounds, device, request.text)
+    digest = hashlib.sha256(path.read_bytes() + f"{last}".encode()).hexdigest()[
+        :32
+    ]  # Keras numbers names as it meets them
+    return replace(victim, shape=channels_first(shape[1:], last), digest=digest)
 
 
 class OnTorch(nn.Module):
@@ -90,5 +94,5 @@ def _without_softmax(keras: ModuleType, model: Any) -> Any:
 
 
 def _place(device: torch.device) -> str:
-    """As Keras names it."""
-    return f"{device.type}:{device.index or 0}"
+    """As Keras names it; with a number that torch leaves out, it would take its weights for something else."""
+    return f"{device.type}:{device.index}" if device.index else device.type

@@ -60,7 +60,7 @@ SCHEMES = {
         "http://HOST/PATH?budget=ROWS or https://...: a model behind an HTTP interface, asked for scores or labels",
     ),
 }
-SCHEMES["https"] = SCHEMES["http"]
+SCHEMES["https"] = Scheme(open_http, "https://HOST/PATH: the same, encrypted")
 SUFFIXES = {
     ".safetensors": "net",
     ".pt": "torch",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -13,7 +14,7 @@ from ..data.framing import RESAMPLING, Framing
 from ..data.images import ImageSamples
 from ..data.options import parse_choice, parse_size
 from ..data.samples import Samples
-from ..errors import InputError
+from ..errors import InputError, unknown
 from ..specs import parse_number
 from .request import Request
 
@@ -52,9 +53,9 @@ class Prepared(nn.Module):
         self.preparation, self.inside, self.upper = preparation, inside, upper
         self.register_buffer("mean", torch.tensor(preparation.mean)[:, None, None])
         self.register_buffer("std", torch.tensor(preparation.std)[:, None, None])
+        self.register_forward_pre_hook(_check)  # not in forward, which stays operations on tensors alone, for proofs
 
     def forward(self, x: Tensor) -> Tensor:
-        check_pictures(x, self.preparation.shape, self.inside)
         x = x / self.upper if self.upper != 1 else x
         x = framed(x, self.preparation.framing) if self.inside else x
         outputs: Tensor = self.network(((x.flip(1) if self.preparation.backwards else x) - self.mean) / self.std)
@@ -62,6 +63,11 @@ class Prepared(nn.Module):
 
     def extra_repr(self) -> str:
         return f"{self.preparation}, inside={self.inside}, upper={self.upper:g}"
+
+
+def _check(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    assert isinstance(module, Prepared)
+    check_pictures(inputs[0], module.preparation.shape, module.inside)
 
 
 def framed(x: Tensor, framing: Framing) -> Tensor:
@@ -113,17 +119,31 @@ def framing_of(victim: Victim) -> Framing | None:
 
 
 def as_taken(data: Samples, victim: Victim) -> Samples:
-    """Pictures framed as the victim takes them, where no size was named, and classes as the victim names them, where the data
-    have numbers alone; other data as they are."""
+    """Pictures framed as the victim takes them, where no size was named, and classes numbered and named as the victim's, where the
+    data have numbers alone or names that are the victim's; other data as they are."""
     if not isinstance(data, ImageSamples):
         return data
-    numbers = data.classes == tuple(map(str, range(len(data.classes))))
-    if numbers and len(data.classes) <= len(victim.classes):
-        data = replace(data, classes=victim.classes)
+    data = _as_named(data, victim)
     if data.framing is not None:
         return data
     grey = data.grey or (len(victim.shape) == 3 and victim.shape[0] == 1)
     return replace(data, framing=framing_of(victim), grey=grey)
+
+
+def _as_named(data: ImageSamples, victim: Victim) -> ImageSamples:
+    """With the victim's classes. Raises InputError for pictures of one class alone whose name the victim does not know."""
+    if data.classes == tuple(map(str, range(len(data.classes)))):
+        return replace(data, classes=victim.classes) if len(data.classes) <= len(victim.classes) else data
+    if set(data.classes) <= set(victim.classes):
+        order = np.array([victim.classes.index(name) for name in data.classes])
+        return replace(data, classes=victim.classes, labels=order[data.labels])
+    if len(data.classes) == 1 and victim.classes:
+        raise unknown(f"class of {victim.name}", data.classes[0], victim.classes)
+    if len(data.classes) == 1:
+        raise InputError(
+            f"which output of {victim.name} is {data.classes[0]!r} is not known; give the class's number, as label=3"
+        )
+    return data
 
 
 def _changed(preparation: Preparation, options: dict[str, str], scheme: str) -> Preparation:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from math import inf
 from operator import eq
 
 import torch
@@ -35,11 +36,10 @@ def bus(scene: Scene, target: str = "ostrich", steps: int = 20, rounds: int = 8)
     """The smallest perturbations that make the picture `target` with at least 98 %, by L-BFGS (L2) and by targeted I-FGSM (Linf)."""
     seen = int(scene.probabilities(scene.x)[0].argmax())
     wanted = scene.index(target)
-    span = scene.victim.upper - scene.victim.lower
     iterated = GradientAscent(steps=steps, reach=2.5, keep="best", stop=True)
     ways = (
         Way("L-BFGS", "The price of length is raised until the network would no longer say it; as in the paper that found them all.",
-            LBFGS(steps=steps, rounds=rounds), l2(100 * span)),
+            LBFGS(steps=steps, rounds=rounds), l2(inf)),
         Way("I-FGSM", f"{steps} small signed steps towards the class, at ever smaller radii.",
             Bisect(iterated, rounds=rounds), linf(32 * scene.level)),
     )  # fmt: skip
@@ -71,7 +71,7 @@ def bus(scene: Scene, target: str = "ostrich", steps: int = 20, rounds: int = 8)
     )
     facts = (
         ("network", scene.victim.name),
-        ("goal", f"“{target}” with at least {SURE:.0%}"),
+        ("goal", f"“{target}” with at least {confidence(SURE)}"),
         ("attacks", f"L-BFGS, {rounds} prices of up to {steps} points; I-FGSM, {rounds} radii of up to {steps} steps"),
         ("papers", "Szegedy et al. 2014, arXiv:1312.6199; Kurakin et al. 2017, arXiv:1607.02533"),
     )

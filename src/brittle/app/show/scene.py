@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,22 +14,32 @@ from PIL import Image
 from torch import Tensor
 
 from ...core.victim import Victim
+from ...data.downloads import find
+from ...data.images import decode
 from ...errors import InputError, unknown
 from ...report.exhibit import Likely, Panel, Table
 from ...report.gallery import amplification, difference_pixels, pixels
 from ...report.words import confidence
+from ...threats.mask import Mask
+from ...victims.preprocess import framing_of
 
 LIKELIEST = 5
+PHOTOS = "photos"  # the data set of the pictures that the experiments are known for
+WORDNET = re.compile(r"n\d{8}\s+")  # before ImageNet's names, in the lists that come with it
 
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """x (1, C, H, W) in the victim's bounds; `classes` names its outputs, synonyms apart by commas as ImageNet has them."""
+    """x (1, C, H, W) in the victim's bounds; `classes` names its outputs, synonyms apart by commas as ImageNet has them.
+
+    Without names, classes are numbers. `mask`: where the picture may change, for an experiment that lets the user draw it.
+    """
 
     victim: Victim
     classes: tuple[str, ...]
     x: Tensor
     seed: int = 0
+    mask: Mask | None = None
 
     @property
     def level(self) -> float:
@@ -36,11 +48,13 @@ class Scene:
 
     def index(self, name: str) -> int:
         """The class that has this name among its synonyms, or whose number it is. InputError with the nearest names."""
-        if name.isdecimal() and int(name) < len(self.classes):
+        if name.isdecimal() and (int(name) < len(self.classes) or not self.classes):
             return int(name)
         for number, names in enumerate(self.classes):
             if name.lower() in (word.strip().lower() for word in names.split(",")):
                 return number
+        if not self.classes:
+            raise InputError(f"{name!r} is no number, and no names of the classes are known; give --classes FILE")
         raise unknown("class", name, [word.strip() for names in self.classes for word in names.split(",")])
 
     def name(self, index: int) -> str:
@@ -119,13 +133,55 @@ def _stored(picture: Image.Image, kind: str, **options: int) -> Image.Image:
 
 
 def scene(victim: Victim, classes: Sequence[str], x: Tensor, seed: int = 0) -> Scene:
-    """Checked: one picture, that the victim takes, and a name for each of its classes. InputError otherwise."""
+    """Checked: one picture, that the victim takes, and a name for each of its classes or none at all. InputError otherwise."""
     if x.ndim != 4 or len(x) != 1 or x.shape[1] not in (1, 3):
         raise InputError(f"the picture has shape {tuple(x.shape)}; give one of shape (1, 3, H, W) or (1, 1, H, W)")
     found = Scene(victim, tuple(classes), x, seed)
     outputs = found.probabilities(x).shape[1]
-    if outputs != len(found.classes):
+    if classes and outputs != len(found.classes):
         raise InputError(
             f"{victim.name} has {outputs} outputs and {len(found.classes)} class names; give --classes FILE with a name a line"
         )
     return found
+
+
+def photograph(name: str) -> Path:
+    """The photograph of that name among the data "photos". Raises InputError where it is not there."""
+    found = find(PHOTOS, name)
+    if not found:
+        raise InputError(
+            f"the photograph {name} is in no folder {PHOTOS} of $BRITTLE_DATA; give one of your own with --picture FILE"
+        )
+    return found[0]
+
+
+def framed_picture(path: Path, victim: Victim) -> Tensor:
+    """A picture file as the victim takes pictures: framed, grey or in colour, (1, C, H, W) in its bounds."""
+    if not path.is_file():
+        raise InputError(f"{path} is no file; give a picture")
+    grey = len(victim.shape) == 3 and victim.shape[0] == 1
+    pixels = torch.from_numpy(decode(path, grey, framing_of(victim)))[None].to(victim.dtype)
+    return victim.lower + pixels * (victim.upper - victim.lower)
+
+
+def blank(victim: Victim) -> Tensor:
+    """A grey picture (1, C, H, W) of the victim's size, for an experiment that needs none. InputError where its size is unknown."""
+    if len(victim.shape) != 3:
+        raise InputError(
+            f"what size of pictures {victim.name} takes is not known; give one that it takes with --picture"
+        )
+    return torch.full((1, *victim.shape), (victim.lower + victim.upper) / 2, dtype=victim.dtype)
+
+
+def read_classes(path: Path) -> tuple[str, ...]:
+    """A name a line, in the order of the outputs; `n01440764 tench, Tinca tinca` as ImageNet's lists have them is one too."""
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"the class names cannot be read from {path} ({error}); give a text file with a name a line"
+        ) from error
+    names = tuple(WORDNET.sub("", line.strip(), count=1) for line in lines if line.strip())
+    if not names:
+        raise InputError(f"{path} names no class; write a name a line, in the order of the outputs")
+    return names

@@ -66,7 +66,7 @@ ATTACKS: dict[str, Entry] = {
     "pgd0": Entry(PGD0, "Croce 2019, arXiv:1909.05040", "at most steps x (F + B) + F", "l0"),
     "mifgsm": Entry(recipes.mifgsm, "Dong 2018, arXiv:1710.06081", "steps x (F + B)"),
     "nifgsm": Entry(recipes.nifgsm, "Lin 2020, arXiv:1908.06281", "steps x (F + B)"),
-    "input_optimisation": Entry(InputOptimisation, "Simonyan 2014, arXiv:1312.6034", "steps x (F + B)"),
+    "input_optimisation": Entry(InputOptimisation, "Simonyan 2014, arXiv:1312.6034", "steps x draws x (F + B)"),
     "lbfgsb": Entry(LBFGSB, "Sabour 2016, arXiv:1511.05122", "at most (steps + 1) x (F + B)", "linf box"),
     "stadv": Entry(recipes.stadv, "Xiao 2018, arXiv:1801.02612", "at most steps x (F + B)", "flow"),
     "uniform_noise": Entry(recipes.uniform_noise, "baseline", "at most draws x F", role="noise"),

@@ -1,0 +1,53 @@
+"""Photographs of many things, for what is made on some pictures and must be judged on others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ...core.victim import Victim
+from ...data.downloads import find
+from ...data.open import open_data
+from ...data.samples import Samples
+from ...errors import InputError
+from ...victims.preprocess import as_taken
+
+SET = "imagenet_1000"
+
+
+@dataclass(frozen=True, eq=False)
+class Photographs:
+    """The data set of that name as one victim takes pictures; the same ids are the same photographs for every victim."""
+
+    source: Samples
+    victim: Victim
+
+    def batch(self, ids: list[int]) -> tuple[Tensor, Tensor]:
+        """Pictures (B, C, H, W) in the victim's bounds, and labels (B,)."""
+        x, labels = self.source.batch(ids)
+        return (self.victim.lower + x * (self.victim.upper - self.victim.lower)).to(self.victim.dtype), labels
+
+    def apart(self, seed: int, *counts: int) -> tuple[list[int], ...]:
+        """Ids of so many photographs each, drawn at random, none of them twice. InputError where there are not enough."""
+        if sum(counts) > len(self.source):
+            raise InputError(f"{sum(counts)} photographs are needed, {self.source.name} has {len(self.source)}")
+        order = torch.randperm(len(self.source), generator=torch.Generator().manual_seed(seed)).tolist()
+        return tuple(order[sum(counts[:i]) : sum(counts[: i + 1])] for i in range(len(counts)))
+
+
+def photographs(victim: Victim) -> Photographs:
+    """Raises InputError where they are not there."""
+    found = find(SET, "labels.csv")
+    if not found:
+        raise InputError(
+            f"the photographs are in no folder {SET} of $BRITTLE_DATA; put pictures there, and a labels.csv with the columns file and label"
+        )
+    return Photographs(as_taken(open_data(f"images:{found[0].parent}"), victim), victim)
+
+
+def classes_of(victim: Victim, x: Tensor, together: int = 20) -> Tensor:
+    """What the victim takes pictures x (B, C, H, W) for: (B,) int64."""
+    with torch.no_grad(), victim.undisturbed(0):
+        return torch.cat([victim(part.to(victim.device)).argmax(1).cpu() for part in torch.split(x, together)])

@@ -1,0 +1,62 @@
+"""`brittle patch`: one patch for all pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..app.progress import progress_bar
+from ..errors import InputError
+from . import options
+from .screen import console
+
+
+def patch(
+    victim: options.VICTIM,
+    data: options.DATA,
+    target: Annotated[str, typer.Option(help="the class that all should be taken for, by name or number")],
+    out: Annotated[Path, typer.Option(help="the .safetensors file to write; a picture is put beside it")],
+    side: Annotated[float, typer.Option(help="its width, as a share of the picture's shorter side")] = 0.45,
+    angle: Annotated[float, typer.Option(help="degrees by which it may lie turned, either way")] = 20.0,
+    square: Annotated[bool, typer.Option("--square", help="a square, not a disc")] = False,
+    samples: Annotated[int, typer.Option(help="the first so many")] = 1000,
+    steps: Annotated[int, typer.Option(help="of Adam, each on a batch")] = 500,
+    batch_size: Annotated[int, typer.Option(help="pictures a step")] = 16,
+    seed: options.SEED = 0,
+    device: options.DEVICE = None,
+    trust: options.TRUST = False,
+) -> None:
+    """Craft a patch that makes any picture the target; try it on others with --attack patch:path=FILE --threat box."""
+    from PIL import Image
+
+    from ..app.patch import patch as craft
+    from ..data.open import open_data
+    from ..report.gallery import pixels
+    from ..victims.open import open_victim
+
+    if out.suffix != ".safetensors":
+        raise InputError(f"--out {out} does not end in .safetensors, the format it is saved in; add the ending")
+    source = open_data(data)
+    model = open_victim(victim, device=device, trust=trust, bounds=source.bounds)
+    wanted = options.class_index(target, model.classes or source.classes, "--target")
+    with progress_bar() as progress:
+        made = craft(
+            model,
+            source,
+            wanted,
+            round=not square,
+            side=(side, side),
+            angle=angle,
+            samples=samples,
+            steps=steps,
+            batch_size=batch_size,
+            bounds=source.bounds,
+            seed=seed,
+            progress=progress,
+        )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    made.save(out)
+    Image.fromarray(pixels(made.picture.numpy(), source.bounds)).save(out.with_suffix(".png"))
+    console.print(f"saved as {out}; try it on others: --attack patch:path={out} --threat box", soft_wrap=True)

@@ -1,0 +1,65 @@
+"""`brittle show`: the experiments that made the field famous, on a network of the user's choice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import unknown
+from . import options
+from .screen import console
+
+HUB = "timm:mobilenetv2_100"
+
+
+def show(
+    name: Annotated[str | None, typer.Argument(help="the experiment; without it they are listed")] = None,
+    victim: Annotated[str, typer.Option(help="a VICTIM that takes pictures; see brittle list victims")] = HUB,
+    picture: Annotated[
+        Path | None, typer.Option(help="an image of your own, instead of the photograph it is known for")
+    ] = None,
+    target: Annotated[str | None, typer.Option(help="the class to reach, by name or number")] = None,
+    classes: Annotated[
+        Path | None, typer.Option(help="the names of the outputs, one a line, where the network does not say them")
+    ] = None,
+    mask: Annotated[
+        Path | None, typer.Option(help="where stickers may go, white on black, of the picture's proportions")
+    ] = None,
+    out: options.OUT = None,
+    seed: options.SEED = 0,
+    device: options.DEVICE = None,
+    trust: options.TRUST = False,
+) -> None:
+    """Run a famous experiment on a real network: a page and a picture of what was added and what the network sees."""
+    from ..app.show import EXPERIMENTS, setting
+    from ..report.exhibit import write_exhibit
+    from ..victims.open import open_victim
+
+    if name is None:
+        _list()
+        return
+    if name not in EXPERIMENTS:
+        raise unknown("experiment", name, EXPERIMENTS)
+    experiment = EXPERIMENTS[name]
+    model = open_victim(victim, device=device, trust=trust)
+    with console.status(experiment.about, spinner="dots"):
+        scene = setting(experiment, model, picture=picture, classes=classes, mask=mask, seed=seed)
+        exhibit = experiment.run(scene, target or experiment.target)
+    folder = out or Path("runs") / "show"
+    paths = [*write_exhibit(exhibit, folder), *(folder / name for name, _ in exhibit.files)]
+    console.print(exhibit.found, highlight=False, markup=False, soft_wrap=True)
+    for path in paths:
+        console.print(str(path), highlight=False, markup=False, soft_wrap=True)
+
+
+def _list() -> None:
+    from rich.table import Table
+
+    from ..app.show import EXPERIMENTS
+
+    table = Table("name", "what it shows", box=None, pad_edge=False, header_style="bold")
+    for name, experiment in EXPERIMENTS.items():
+        table.add_row(name, experiment.about)
+    console.print(table)
