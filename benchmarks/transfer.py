@@ -119,7 +119,8 @@ def transferattack(where: str, kind: str, options: dict[str, Any], module: nn.Mo
     import importlib
     from types import ModuleType
 
-    sys.modules.setdefault("pandas", ModuleType("pandas"))  # only reads its tables of labels
+    importlib.import_module("torchvision")  # before pandas has a stand-in, which torch would look into
+    sys.modules.setdefault("pandas", ModuleType("pandas"))  # it only reads its tables of labels with that
     sys.path.insert(0, str(Path(os.environ["BRITTLE_CHECKOUTS"]) / "TransferAttack"))
     for owner in (torch.Tensor, nn.Module):
         owner.cuda = lambda self, *_, **__: self  # type: ignore[method-assign]

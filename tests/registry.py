@@ -28,6 +28,8 @@ OPTIONS: dict[str, dict[str, Any]] = {  # where six steps, or the defaults, are 
     "bisect_pgd": {"steps": 6, "rounds": 7},
     "minimal": {"budget": 200},
     "autoattack": {"steps": 6, "queries": 20},
+    "relaxation_if_near": {"cycles": 2, "climb": 4, "queries": 10},
+    "walk_if_stuck": {"steps": 6},
     "square_if_near": {"queries": 20, "probe": 10, "climb": 4},
     "targets_if_near": {"steps": 4, "targets": 2, "more": 6},
     "far_walks": {"starts": 1, "steps": 6, "climb": 6},
