@@ -76,6 +76,7 @@ def test_numbers_are_written_as_people_name_them() -> None:
     assert [between(0.1, 0.1), between(0.01, 0.1)] == ["0.1", "0.01–0.1"]
     assert [duration(0.44), duration(59.6), duration(7500)] == ["0.4 s", "1 min 0 s", "2 h 5 min"]
     assert [confidence(0.97), confidence(0.9999), confidence(1.0)] == ["97 %", "99.9 %", "100 %"]
+    assert [confidence(0.0), confidence(1e-30), confidence(0.004), confidence(0.006)] == ["0 %", "<1 %", "<1 %", "1 %"]
     assert several(["a", "b", "c", "d", "e"]) == "a, b, c and 2 more"
     loss = {"type": "p.losses:Margin@12ab"}
     assert setting({"type": "p:PGD", "steps": 40, "eta": 0.5, "loss": loss, "d": ["x", 1]}) == (

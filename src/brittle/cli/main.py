@@ -7,7 +7,23 @@ import sys
 import typer
 
 from ..errors import InputError
-from . import attack, check, demo, diagnose, diff, evaluate, export, inspect, listing, show, train, transfer, universal
+from . import (
+    attack,
+    blackbox,
+    check,
+    demo,
+    diagnose,
+    diff,
+    evaluate,
+    export,
+    inspect,
+    listing,
+    patch,
+    show,
+    train,
+    transfer,
+    universal,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -19,7 +35,9 @@ app.command()(demo.demo)
 app.command()(evaluate.evaluate)
 app.command()(attack.attack)
 app.command()(universal.universal)
+app.command()(patch.patch)
 app.command()(transfer.transfer)
+app.command()(blackbox.blackbox)
 app.command()(show.show)
 app.command()(inspect.inspect)
 app.command()(diagnose.diagnose)

@@ -27,6 +27,9 @@ def show(
     mask: Annotated[
         Path | None, typer.Option(help="where stickers may go, white on black, of the picture's proportions")
     ] = None,
+    also: Annotated[
+        list[str] | None, typer.Option(help="another VICTIM to try what was made on; may be repeated")
+    ] = None,
     out: options.OUT = None,
     seed: options.SEED = 0,
     device: options.DEVICE = None,
@@ -43,9 +46,9 @@ def show(
     if name not in EXPERIMENTS:
         raise unknown("experiment", name, EXPERIMENTS)
     experiment = EXPERIMENTS[name]
-    model = open_victim(victim, device=device, trust=trust)
+    model, *others = (open_victim(text, device=device, trust=trust) for text in [victim, *(also or [])])
     with console.status(experiment.about, spinner="dots"):
-        scene = setting(experiment, model, picture=picture, classes=classes, mask=mask, seed=seed)
+        scene = setting(experiment, model, picture=picture, classes=classes, mask=mask, also=others, seed=seed)
         exhibit = experiment.run(scene, target or experiment.target)
     folder = out or Path("runs") / "show"
     paths = [*write_exhibit(exhibit, folder), *(folder / name for name, _ in exhibit.files)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,11 +14,14 @@ from ...report.exhibit import Exhibit
 from ...threats.mask import Mask
 from .bus import bus
 from .frog import frog
+from .glasses import glasses
 from .noise import noise
 from .panda import panda
+from .patch import universal_patch
 from .scene import Scene, blank, framed_picture, photograph, read_classes, scene
 from .stop_sign import framed_sign, stop_sign
 from .turtle import turtle
+from .universal import universal_perturbation
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,7 @@ class Experiment:
     """`run(scene, target)` makes the exhibit; `picture` is the photograph it is known for, `target` the class.
 
     Without a picture the scene is grey, for what begins from noise or from data of its own. `framed(path, victim)` makes of a file
-    the picture (1, C, H, W) that the victim takes. `masked`: it takes a mask of where the picture may change.
+    the picture (1, C, H, W) that the victim takes. `takes`: which of "mask" and "also", the scene's mask and others, it makes use of.
     """
 
     run: Callable[[Scene, str], Exhibit]
@@ -34,7 +37,7 @@ class Experiment:
     picture: str
     target: str
     framed: Callable[[Path, Victim], Tensor] = framed_picture
-    masked: bool = False
+    takes: tuple[str, ...] = ()
 
 
 EXPERIMENTS = {
@@ -57,10 +60,21 @@ EXPERIMENTS = {
         "stop_sign_synthetic_rgba.png",
         "mailbox",
         framed_sign,
-        masked=True,
+        takes=("mask",),
     ),
     "noise": Experiment(
         noise, "random pixels that are a school bus, and the picture a class likes most", "", "school bus"
+    ),
+    "patch": Experiment(universal_patch, "one patch that makes a toaster of any photograph", "", "toaster"),
+    "universal": Experiment(
+        universal_perturbation,
+        "one perturbation for all photographs, and how far it goes on other networks",
+        "",
+        "",
+        takes=("also",),
+    ),
+    "glasses": Experiment(
+        glasses, "glasses by which a face recogniser sees nobody, or somebody else (a network of faces)", "", ""
     ),
 }
 
@@ -72,20 +86,22 @@ def setting(
     picture: Path | None = None,
     classes: Path | None = None,
     mask: Path | None = None,
+    also: Sequence[Victim] = (),
     seed: int = 0,
 ) -> Scene:
     """The scene of the experiment: the picture, or the photograph it is known for, framed as the victim takes pictures.
 
     classes: a file of the outputs' names, for a victim that does not know them. mask: a picture, white where stickers may go.
-    Raises InputError for what is missing or does not fit.
+    also: networks on which what was made is tried too. Raises InputError for what is missing or does not fit.
     """
-    if mask is not None and not experiment.masked:
-        takers = ", ".join(name for name, other in EXPERIMENTS.items() if other.masked)
-        raise InputError(f"a mask is for {takers}; leave --mask away")
+    for option in [*(["mask"] if mask else []), *(["also"] if also else [])]:
+        if option not in experiment.takes:
+            takers = ", ".join(name for name, other in EXPERIMENTS.items() if option in other.takes)
+            raise InputError(f"--{option} is for {takers or 'no experiment'}; leave it away")
     drawn = None if mask is None else Mask.read(mask)
     names = victim.classes if classes is None else read_classes(classes)
     if picture is None and not experiment.picture:
         x = blank(victim)
     else:
         x = experiment.framed(picture or photograph(experiment.picture), victim)
-    return replace(scene(victim, names, x, seed), mask=drawn)
+    return replace(scene(victim, names, x, seed), mask=drawn, others=tuple(also))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,10 +18,15 @@ NAMES = {"jpeg": "JPEG"}
 FRESH = 7919  # added to the scene's seed, so that no view is one that the attack has seen
 
 
+def rates(scene: Scene, views: Views, x: Tensor, classes: Sequence[int], draws: int = 1000) -> tuple[Share, ...]:
+    """In how many of `draws` fresh views the picture x (1, C, H, W) is taken for each of the classes."""
+    seen = classes_seen(scene.victim, views, x, draws, scene.seed + FRESH)
+    return tuple(share(int((seen == wanted).sum()), draws) for wanted in classes)
+
+
 def rate(scene: Scene, views: Views, x: Tensor, wanted: int, draws: int = 1000) -> Share:
     """In how many of `draws` fresh views the picture x (1, C, H, W) is taken for the class `wanted`."""
-    seen = classes_seen(scene.victim, views, x, draws, scene.seed + FRESH)
-    return share(int((seen == wanted).sum()), draws)
+    return rates(scene, views, x, (wanted,), draws)[0]
 
 
 def said(measured: Share) -> str:
@@ -28,12 +34,12 @@ def said(measured: Share) -> str:
     return f"{percent(measured)} {interval(measured)}"
 
 
-def sights(scene: Scene, views: Views, x: Tensor, wanted: int, count: int = 4) -> tuple[Panel, ...]:
+def sights(scene: Scene, views: Views, x: Tensor, wanted: int, count: int = 3) -> tuple[Panel, ...]:
     """The picture in `count` random views, with what the network says of each."""
     victim = scene.victim
     with victim.undisturbed(scene.seed + FRESH):
         seen = view(x.expand(count, *x.shape[1:]), views, victim.lower, victim.upper)
-    return tuple(scene.panel(f"a view, no. {i + 1}", seen[i : i + 1], (wanted,)) for i in range(count))
+    return tuple(scene.panel(f"view {i + 1}", seen[i : i + 1], (wanted,)) for i in range(count))
 
 
 def kinds(views: Views) -> dict[str, Views]:

@@ -98,8 +98,8 @@ def glasses(
     black = torch.where(mask, torch.full_like(x, scene.victim.lower), x)
     worn = {
         "black": black,
-        "hide": _worn(scene, gate, x, own, torch.full_like(own, NOBODY), mask, steps, -spare),
-        "become": _worn(scene, gate, x, own, others, mask, steps, spare),
+        "hide": _coloured(scene, gate, black, own, torch.full_like(own, NOBODY), mask, steps, -spare),
+        "become": _coloured(scene, gate, black, own, others, mask, steps, spare),
     }
     seen = {name: _outputs(gate.as_classifier(), pictures).argmax(1) for name, pictures in worn.items()}
     return _exhibit(scene, gate, mask, steps, x, own, others, worn, seen)
@@ -193,17 +193,16 @@ def _person(gate: Gate, name: str) -> int:
     return gate.names.index(name) + 1
 
 
-def _worn(
-    scene: Scene, gate: Gate, x: Tensor, own: Tensor, wanted: Tensor, mask: Tensor, steps: int, stricter: float
+def _coloured(
+    scene: Scene, gate: Gate, black: Tensor, own: Tensor, wanted: Tensor, mask: Tensor, steps: int, stricter: float
 ) -> Tensor:
-    """The pictures with glasses that make the people `wanted`, as read back from 8 bits."""
+    """Black glasses in colours that make the people `wanted`, as read back from 8 bits."""
     span = scene.victim.upper - scene.victim.lower
     ascent = GradientAscent(steps=steps, step_size=4 / 255 * span, loss="margin", momentum=1.0, keep="best", stop=True)
-    found = attack(
-        ascent, gate.as_classifier(stricter), x, own, box(mask), targets=wanted, seed=scene.seed, batch_size=TOGETHER
-    )
+    judged = gate.as_classifier(stricter)
+    found = attack(ascent, judged, black, own, box(mask), targets=wanted, seed=scene.seed, batch_size=TOGETHER)
     levels = ((found.x_adv - scene.victim.lower) / scene.level).round()
-    return torch.where(mask, scene.victim.lower + levels * scene.level, x)
+    return torch.where(mask, scene.victim.lower + levels * scene.level, black)
 
 
 def _exhibit(
@@ -228,8 +227,8 @@ def _exhibit(
         Part("How often?", "Who is recognised beforehand tries once with each pair of glasses.", tables=(table,)),
     )
     found = (
-        f"With glasses of the right colours {percent(hidden)} of {count} people are nobody to the recogniser and {percent(become)} are "
-        f"somebody else of their choice; with black ones {percent(black[0])} and {percent(black[1])}."
+        f"With glasses of the right colours {percent(hidden)} of {count} attempts end as nobody to the recogniser and {percent(become)} as "
+        f"the person chosen; with black ones {percent(black[0])} and {percent(black[1])}."
     )
     facts = (
         ("network", scene.victim.name),
@@ -239,7 +238,7 @@ def _exhibit(
             f"cosine above {gate.threshold:.2f}: {said(gate.measured)} of strangers, {said(gate.known)} of those who are known",
         ),
         ("threat", f"any colours where the glasses are, {float(mask.float().mean()):.0%} of the picture"),
-        ("attack", f"up to {steps} signed steps of 4/255 with momentum 1, on the cosines"),
+        ("attack", f"up to {steps} signed steps of 4/255 with momentum 1 from black glasses, on the cosines"),
         ("paper", "Sharif, Bhagavatula, Bauer and Reiter, CCS 2016, doi:10.1145/2976749.2978392"),
     )
     question = "Can a pair of glasses make a face recogniser see nobody, or somebody else?"

@@ -14,7 +14,7 @@ from torch import Tensor
 from ...attacks.fixed.input_optimisation import InputOptimisation
 from ...core.problem import Attack
 from ...report.exhibit import Exhibit, Part
-from ...report.words import confidence, counted
+from ...report.words import amount, confidence, counted
 from ...threats import box
 from ..attack import attack
 from ..fool import random_inputs
@@ -89,4 +89,4 @@ def roughness(scene: Scene, x: Tensor) -> float:
 def _measured(scene: Scene, x: Tensor, wanted: int) -> str:
     with torch.no_grad():
         output = float(scene.victim(x.to(scene.victim.device))[0, wanted])
-    return f"output {output:.3g}; neighbours differ by {roughness(scene, x):.2g} levels"
+    return f"output {amount(output)}; neighbours differ by {amount(roughness(scene, x))} levels"

@@ -87,7 +87,7 @@ def _parts(
     wanted: int,
 ) -> tuple[Part, ...]:
     made = outcomes["made for it"]
-    order = made.success.float().argsort(descending=True, stable=True)
+    order = (made.success * made.confidence).argsort(descending=True, stable=True)
     shown = [int(i) for i in (*order[: SHOWN - 1], order[-1])]
     views = tuple(scene.panel("on another photograph", made.x_adv[i : i + 1], (wanted,)) for i in shown)
     control = [name for name in patches if name != "made for it"]

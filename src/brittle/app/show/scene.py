@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from ...core.checks import check_logits
 from ...core.victim import Victim
 from ...data.downloads import find
 from ...data.images import decode
@@ -33,6 +34,7 @@ class Scene:
     """x (1, C, H, W) in the victim's bounds; `classes` names its outputs, synonyms apart by commas as ImageNet has them.
 
     Without names, classes are numbers. `mask`: where the picture may change, for an experiment that lets the user draw it.
+    `others`: networks on which what was made here is tried too.
     """
 
     victim: Victim
@@ -40,6 +42,7 @@ class Scene:
     x: Tensor
     seed: int = 0
     mask: Mask | None = None
+    others: tuple[Victim, ...] = ()
 
     @property
     def level(self) -> float:
@@ -137,7 +140,14 @@ def scene(victim: Victim, classes: Sequence[str], x: Tensor, seed: int = 0) -> S
     if x.ndim != 4 or len(x) != 1 or x.shape[1] not in (1, 3):
         raise InputError(f"the picture has shape {tuple(x.shape)}; give one of shape (1, 3, H, W) or (1, 1, H, W)")
     found = Scene(victim, tuple(classes), x, seed)
-    outputs = found.probabilities(x).shape[1]
+    try:
+        with torch.no_grad(), victim.undisturbed(seed):
+            outputs = check_logits(victim(x.to(victim.device, victim.dtype)), 1).shape[1]
+    except RuntimeError as error:  # of any layer that the picture does not fit
+        raise InputError(
+            f"{victim.name} takes no picture of shape {tuple(x.shape[1:])} ({str(error).splitlines()[0]}); give a model of pictures, "
+            "and --picture of the size that it takes"
+        ) from error
     if classes and outputs != len(found.classes):
         raise InputError(
             f"{victim.name} has {outputs} outputs and {len(found.classes)} class names; give --classes FILE with a name a line"
@@ -160,7 +170,9 @@ def framed_picture(path: Path, victim: Victim) -> Tensor:
     if not path.is_file():
         raise InputError(f"{path} is no file; give a picture")
     grey = len(victim.shape) == 3 and victim.shape[0] == 1
-    pixels = torch.from_numpy(decode(path, grey, framing_of(victim)))[None].to(victim.dtype)
+    pixels = torch.tensor(decode(path, grey, framing_of(victim)))[None].to(
+        victim.dtype
+    )  # what is decoded may be read-only
     return victim.lower + pixels * (victim.upper - victim.lower)
 
 

@@ -22,7 +22,7 @@ from ...threats.mask import Mask
 from ...victims.preprocess import framing_of
 from ...victims.views import Views, seen_through
 from ..attack import attack
-from .fresh import in_words, rate, said, sights
+from .fresh import in_words, rates, said, sights
 from .scene import Scene, framed_picture
 
 VIEWS = Views(
@@ -35,7 +35,13 @@ VIEWS = Views(
     noise=0.03,
     jpeg=(60, 95),
 )
-LEVELS = (0.08, 0.5, 0.92)  # what is left of each colour when it is printed: never quite black, never quite white
+LEVELS = (
+    0.1,
+    0.3,
+    0.5,
+    0.7,
+    0.9,
+)  # what is left of each colour when it is printed: never quite black, never quite white
 PALETTE = tuple((red, green, blue) for red in LEVELS for green in LEVELS for blue in LEVELS)
 STICKERS = ((0.15, 0.29, 0.31, 0.69), (0.56, 0.70, 0.31, 0.69))  # top, bottom, left, right: above and below the word
 SKY, POLE = (150, 190, 230), (95, 98, 100)
@@ -48,7 +54,6 @@ def stop_sign(
     scene: Scene,
     target: str = "mailbox",
     *,
-    mask: Mask | None = None,
     views: Views = VIEWS,
     steps: int = 80,
     draws: int = 6,
@@ -57,12 +62,11 @@ def stop_sign(
 ) -> Exhibit:
     """Stickers on the picture that make it `target` in random views; smooth, and in colours that can be printed.
 
-    mask: where they are, True = sticker, of the picture's own proportions; by default two above and below the word of a `posted` sign.
+    They are where the scene's mask says, drawn in the picture's own proportions; by default above and below the word of a `posted` sign.
     width_mm: what the picture shows from left to right, for the sheet that is printed at its true size.
     """
     seen, wanted, span = int(scene.probabilities(scene.x)[0].argmax()), scene.index(target), scene.level * 255
-    mask = mask or scene.mask
-    allowed = two_stickers(scene.x) if mask is None else fitted(mask, scene.x)
+    allowed = two_stickers(scene.x) if scene.mask is None else fitted(scene.mask, scene.x)
     palette = tuple(
         tuple(scene.victim.lower + span * value for value in colour[: scene.x.shape[1]]) for colour in PALETTE
     )
@@ -88,9 +92,9 @@ def stop_sign(
         "with these, as printed": torch.where(allowed, nearest_colours(made, palette), scene.x),
     }
     printed = pictures["with these, as printed"]
-    rates = {name: rate(scene, views, x, wanted, fresh) for name, x in pictures.items()}
+    measured = {name: rates(scene, views, x, (wanted, seen), fresh) for name, x in pictures.items()}
     rows = tuple(
-        (name, said(rates[name]), said(rate(scene, views, x, seen, fresh)), scene.name(_class(scene, x)))
+        (name, *map(said, measured[name]), scene.name(int(scene.probabilities(x)[0].argmax())))
         for name, x in pictures.items()
     )
     area = float(allowed.double().mean())
@@ -99,12 +103,12 @@ def stop_sign(
             "The stickers",
             f"They cover {area:.0%} of the picture. {steps} steps of Adam, each along the mean of the gradients in {draws} random views, "
             f"towards “{target}”, with a price on roughness and on colours that cannot be printed.",
-            tuple(scene.panel(name, x, (wanted,)) for name, x in pictures.items()),
+            tuple(scene.panel(name, x, (wanted,)) for name, x in pictures.items() if x is not made),
         ),
         Part(
             "As a camera may see them",
             f"Random views of the printed sign: {in_words(views)}.",
-            sights(scene, views, printed, wanted, 4),
+            sights(scene, views, printed, wanted),
         ),
         Part(
             "In fresh views",
@@ -112,7 +116,7 @@ def stop_sign(
             tables=(Table(("the sign", f"“{target}”", f"“{scene.name(seen)}”", "as it is: seen as"), rows),),
         ),
     )
-    after, chance = rates["with these, as printed"], rates["with random stickers"]
+    before, chance, _, after = (shares[0] for shares in measured.values())
     facts = (
         ("network", scene.victim.name),
         ("threat", f"any colour, in {area:.1%} of the pixels"),
@@ -123,7 +127,7 @@ def stop_sign(
     )
     found = (
         f"With printed stickers the picture of “{scene.name(seen)}” is “{target}” in {percent(after)} of {fresh:,} fresh views; "
-        f"without any in {percent(rates['without stickers'])}, with random ones in {percent(chance)}."
+        f"without any in {percent(before)}, with random ones in {percent(chance)}."
     )
     question = "Can a few stickers make a sign something else, from wherever it is seen?"
     held = after.low > max(0.5, chance.high)
@@ -183,7 +187,3 @@ def sheet(scene: Scene, x: Tensor, allowed: Tensor, width_mm: float) -> bytes:
     stream = io.BytesIO()
     grown.save(stream, "PNG", dpi=(dots, dots))
     return stream.getvalue()
-
-
-def _class(scene: Scene, x: Tensor) -> int:
-    return int(scene.probabilities(x)[0].argmax())

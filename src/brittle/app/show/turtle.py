@@ -8,7 +8,7 @@ from torch import Tensor
 from ...attacks.fixed.gradient_ascent import GradientAscent
 from ...core.problem import Attack
 from ...core.victim import Victim
-from ...report.exhibit import Exhibit, Part, Table
+from ...report.exhibit import Exhibit, Panel, Part, Table
 from ...report.words import percent
 from ...threats import linf
 from ...victims.views import Views, seen_through
@@ -52,23 +52,16 @@ def turtle(
         Part(
             f"Made to be “{target}” from one view",
             f"Targeted PGD of {steps * draws} steps on the picture as it is; no pixel changes by more than {level} of 255 levels.",
-            (
-                scene.panel("the photograph", scene.x, (wanted,)),
-                scene.difference(still),
-                scene.panel("as it was made", still, (wanted,)),
-                *sights(scene, views, still, wanted, 2),
-            ),
+            _panels(scene, still, wanted),
         ),
+        Part("The same picture, seen otherwise", "Three random views of it.", sights(scene, views, still, wanted)),
         Part(
             f"Made to be “{target}” from any view",
             f"As many passes, but each of {steps} steps follows the mean of the gradients in {draws} random views: "
             "expectation over transformation.",
-            (
-                scene.panel("as it was made", over, (wanted,)),
-                scene.difference(over),
-                *sights(scene, views, over, wanted, 3),
-            ),
+            _panels(scene, over, wanted),
         ),
+        Part("And this one, seen so", "The same three views.", sights(scene, views, over, wanted)),
         Part(
             "In fresh views",
             f"How often the network says “{target}” in {fresh:,} views that the attack has not seen, and in {max(fresh // 5, 1):,} "
@@ -95,3 +88,8 @@ def turtle(
 def _made(value: Attack, scene: Scene, victim: Victim, seen: int, wanted: int, level: int) -> Tensor:
     labels = torch.tensor([seen])
     return attack(value, victim, scene.x, labels, linf(level * scene.level), targets=wanted, seed=scene.seed).x_adv
+
+
+def _panels(scene: Scene, x: Tensor, wanted: int) -> tuple[Panel, ...]:
+    before, after = scene.panel("the photograph", scene.x, (wanted,)), scene.panel("as it was made", x, (wanted,))
+    return before, scene.difference(x), after
