@@ -68,14 +68,14 @@ def universal_patch(
             "made by",
             f"{steps} steps of Adam on {batch_size} of {made_on} photographs at random places, sizes and angles",
         ),
+        ("to try it on others", "--attack stick:path=patch.safetensors --threat box"),
         ("judged on", f"{len(x)} others, each at one fresh place; none is “{target}” or taken for it without a patch"),
         ("paper", "Brown, Mané, Roy, Abadi and Gilmer 2017, arXiv:1712.09665"),
     )
     question = "Can something that lies beside a thing make a network see nothing else?"
     held = rate.low > max(one.high for one in others)
-    return Exhibit(
-        "patch", "The toaster patch", question, found, held, _parts(scene, patches, outcomes, rates, x, wanted), facts
-    )
+    parts = _parts(scene, patches, outcomes, rates, x, wanted)
+    return Exhibit("patch", "The toaster patch", question, found, held, parts, facts, (("patch.safetensors", made.saved()),))
 
 
 def _parts(

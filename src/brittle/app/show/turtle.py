@@ -61,7 +61,7 @@ def turtle(
             "expectation over transformation.",
             _panels(scene, over, wanted),
         ),
-        Part("And this one, seen so", "The same three views.", sights(scene, views, over, wanted)),
+        Part("The new picture, seen otherwise", "The same three views.", sights(scene, views, over, wanted)),
         Part(
             "In fresh views",
             f"How often the network says “{target}” in {fresh:,} views that the attack has not seen, and in {max(fresh // 5, 1):,} "

@@ -57,7 +57,7 @@ def universal_perturbation(
             "The same photographs with it",
             "The photographs above, each with the same perturbation added.",
             (
-                scene.difference(scene.x + eps * signs),
+                replace(scene.difference(scene.x + eps * signs), title="beside it, random signs of that size"),
                 *(scene.panel("with the perturbation", fooled[i : i + 1]) for i in range(SHOWN)),
             ),
         ),

@@ -14,7 +14,7 @@ def replay(path: str) -> Replay:
     return Replay.read(path)
 
 
-def patch(path: str) -> Patch:
+def stick(path: str) -> Patch:
     """Stick the patch saved in a file, such as one of `brittle patch`, onto every picture, each at a place of its own. Cost: nothing."""
     return Patch.read(path)
 
@@ -23,7 +23,7 @@ ATTACKS: dict[str, Entry] = {
     "replay": Entry(
         replay, "Moosavi-Dezfooli 2017, arXiv:1610.08401", "0", "linf l2 l1 l0 box", given_access=Access.LABELS
     ),
-    "patch": Entry(patch, "Brown 2017, arXiv:1712.09665", "0", "linf l2 l1 l0 box", given_access=Access.LABELS),
+    "stick": Entry(stick, "Brown 2017, arXiv:1712.09665", "0", "linf l2 l1 l0 box", given_access=Access.LABELS),
     "bisect_pgd": Entry(
         bisect_pgd, "Madry 2018, arXiv:1706.06083", "at most rounds x (steps x (F + B) + (2 + shrink) x F) + F"
     ),

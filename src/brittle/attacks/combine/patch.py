@@ -64,7 +64,7 @@ class Patch:
         from safetensors import SafetensorError, safe_open
 
         try:
-            with safe_open(path, "pt") as file:  # type: ignore[no-untyped-call]
+            with safe_open(path, "pt") as file:
                 said = json.loads(file.metadata()["patch"])
                 low, high = said["side"]
                 return cls.of(file.get_tensor("patch"), round=said["round"], side=(low, high), angle=said["angle"])
@@ -75,10 +75,14 @@ class Patch:
 
     def save(self, path: str | Path) -> None:
         """As a safetensors file with one tensor, `patch`, and in its metadata how it is placed."""
-        from safetensors.torch import save_file
+        Path(path).write_bytes(self.saved())
+
+    def saved(self) -> bytes:
+        """What `save` writes."""
+        from safetensors.torch import save
 
         said = {"round": self.round, "side": self.side, "angle": self.angle}
-        save_file({"patch": self.picture}, path, metadata={"patch": json.dumps(said)})
+        return save({"patch": self.picture}, metadata={"patch": json.dumps(said)})
 
     @property
     def picture(self) -> Tensor:
