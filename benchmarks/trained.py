@@ -64,7 +64,6 @@ RECIPES: dict[str, Recipe] = {
     "trained_fgsm_cifar10": cifar(brittle.linf(4 * PIXEL), 1, 1.25),
     "trained_pgd_cifar10": cifar(brittle.linf(4 * PIXEL), 5, 0.4),
     "trained_trades_cifar10": cifar(brittle.linf(4 * PIXEL), 5, 0.4, divergence=True),
-    "trained_l2_cifar10": cifar(brittle.l2(0.5), 5, 0.4),
 }
 
 

@@ -176,5 +176,6 @@ def test_a_victim_that_gives_scores_refuses_attacks_by_gradient() -> None:
     with pytest.raises(InputError, match="GradientAscent needs gradients and far away gives scores alone"):
         attempt(brittle.fgsm(), blind, brittle.linf(0.1), x, Classify(labels), torch.arange(1), 0)
     assert (
-        attempt(brittle.square(queries=5), blind, brittle.linf(0.1), x, Classify(labels), torch.arange(1), 0).forwards > 0
+        attempt(brittle.square(queries=5), blind, brittle.linf(0.1), x, Classify(labels), torch.arange(1), 0).forwards
+        > 0
     )

@@ -101,9 +101,33 @@ def test_targets_go_on_only_where_they_came_near() -> None:
     assert (whole.verdict.margin >= short.verdict.margin).all()
 
 
+def test_relaxation_goes_on_from_its_own_point_where_it_came_near() -> None:
+    text = "relaxation_if_near:climb=4,queries=10,reach="
+    alone = tried("cr:targets=1,restarts=1,cycles=3,cycle=15", honest, eps=0.05)
+    short, whole = (tried(text + reach, honest, eps=0.05) for reach in ("0.01", "1"))
+    looked = 3  # x, to know what is near, and at what each of the two parts returned
+    assert (short.forwards == alone.forwards + looked - 1).all()
+    assert (whole.forwards == alone.forwards + looked + 2 * (4 + 1 + 10) + 4).all()
+    assert (whole.backwards == alone.backwards + 2 * 4).all()
+    assert (whole.verdict.margin >= short.verdict.margin).all()
+
+
+def test_a_walk_follows_only_an_ascent_that_stood_still() -> None:
+    moved, stuck = tried("walk_if_stuck:steps=5,walk=6", honest, eps=0.05), tried("walk_if_stuck:steps=5,walk=6")
+    assert (moved.backwards == 5).all()
+    assert not moved.verdict.success.any()
+    assert (stuck.backwards > 5).all()
+    assert stuck.verdict.success.all()
+    never = tried("walk_if_stuck:steps=5,walk=6,stuck=1.1")
+    assert (never.backwards == 5).all()
+    assert not never.verdict.success.any()
+
+
 def test_combinators_refuse_the_wrong_kind() -> None:
     with pytest.raises(brittle.InputError, match="fixed budget"):
         brittle.IfNear(brittle.square(), brittle.fab())
+    with pytest.raises(brittle.InputError, match="fixed budget"):
+        brittle.IfStuck(brittle.fab(), brittle.square())
     with pytest.raises(brittle.InputError, match="walk that minimises"):
         brittle.FarWalks(walk=brittle.apgd(), climb=brittle.apgd())
 

@@ -3,6 +3,7 @@ and so does `__init__.py`."""
 
 from .app.attack import Outcome as Outcome
 from .app.attack import attack as attack
+from .app.blackbox import blackbox as blackbox
 from .app.diagnose import diagnose as diagnose
 from .app.evaluate import Report as Report
 from .app.evaluate import evaluate as evaluate
@@ -11,6 +12,7 @@ from .app.inspect import Inspection as Inspection
 from .app.inspect import inspect as inspect
 from .app.mimic import Mimicry as Mimicry
 from .app.mimic import mimic as mimic
+from .app.patch import patch as patch
 from .app.transfer import Matrix as Matrix
 from .app.transfer import transfer as transfer
 from .app.universal import universal as universal
@@ -35,7 +37,9 @@ from .attacks import WithinRadius as WithinRadius
 from .attacks import parse_attack as parse_attack
 from .attacks.autoattack import autoattack as autoattack
 from .attacks.combine import replay as replay
+from .attacks.combine import stick as stick
 from .attacks.combine.bisect import bisect_pgd as bisect_pgd
+from .attacks.combine.patch import Patch as Patch
 from .attacks.decision.binarization_refinement import BinarizationRefinement
 from .attacks.decision.boundary import Boundary
 from .attacks.decision.cgba import CGBA
@@ -146,6 +150,8 @@ from .threats import parse_threat as parse_threat
 from .threats import saturation as saturation
 from .threats import spatial as spatial
 from .threats import union as union
+from .victims.views import Views as Views
+from .victims.views import seen_through as seen_through
 
 adam_pgd = AdamPGD
 alma = ALMA

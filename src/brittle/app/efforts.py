@@ -21,10 +21,11 @@ class Stage:
     probability margin break as much as on the margin, or up to 2 points more, on 15 networks of 16. On the other, whose outputs saturate,
     they leave half of the samples at 0.97 and more, where a walk wins; otherwise no walk won a sample further away than 0.32. The reach
     of relaxation is that of the furthest sample that it won (0.53). What only AutoAttack's random search breaks was within 0.3 by then: a
-    hundred random squares and an ascent, begun at relaxation's best point, break three times as much of it as begun at x. What remains
-    falls, if at all, to fresh random squares that end near. A single sample flips from seed to seed at such margins: the chain was held
-    against several. Under L2 and L1 networks that were trained for Linf mask their gradients: samples up to 0.7 away fall to walks from
-    far outside, so more is spent. benchmarks/reliability.py has the chain beside AutoAttack, on networks it was not chosen on too.
+    hundred random squares and an ascent, begun at relaxation's best point, break three times as much of it as begun at x. Of the nearest
+    that are left some fall to any random start, some to the targeted DLR alone, which wins where the margin never does, and some to fresh
+    squares. A single sample flips from seed to seed at such margins: the chain was held against three, and against networks that it was
+    not chosen on. Under L2 and L1 networks that were trained for Linf mask their gradients: samples up to 0.7 away fall to walks from far
+    outside, so more is spent. benchmarks/reliability.py has the chain beside AutoAttack.
     """
 
     name: str
@@ -46,7 +47,9 @@ STANDARD = (
     *BEGIN,
     Stage(name="relaxation", attack="relaxation_if_near", reach=0.55, norms=FLAT),
     Stage(name="targets", attack="targets_if_near", reach=0.1, norms=FLAT),
+    Stage(name="restarts", attack="apgd:steps=20,loss=margin,restarts=10", reach=0.05, norms=FLAT),
     Stage(name="more relaxation", attack="cr:restarts=3", reach=0.05, norms=FLAT),
+    Stage(name="more targets", attack="apgdt:steps=30,targets=4", reach=0.1, norms=FLAT),
     Stage(name="square", attack="square_if_near", reach=0.15, norms=FLAT),
     Stage(name="relaxation", attack=RELAXED, reach=0.7, norms=ROUND),
     Stage(name="far walks", attack="far_walks:starts=3,near=false", reach=0.7, norms=ROUND),

@@ -41,7 +41,8 @@ def ifgsm(steps: int = 10, step_size: float | None = None, loss: str = "cross_en
 def repeated_fgsm(steps: int = 100, step_size: float | None = None, loss: str = "cross_entropy") -> GradientAscent:
     """FGSM repeated until the goal is reached: with a target and `confidence` on the goal, until the model is that sure.
 
-    The tutorials' "targeted FGSM until it says frog"; looked at after steps 1, 2, 3, 4, 6, 8, 12, 16 and so on. Cost: at most 1 forward + 1 backward a step.
+    The tutorials' "targeted FGSM until it says frog"; looked at after steps 1, 2, 3, 4, 6, 8, 12, 16 and so on.
+    Cost: at most 1 forward + 1 backward a step.
     """
     return GradientAscent(steps=steps, step_size=step_size, loss=loss, stop=True)
 
