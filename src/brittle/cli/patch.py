@@ -28,7 +28,7 @@ def patch(
     device: options.DEVICE = None,
     trust: options.TRUST = False,
 ) -> None:
-    """Craft a patch that makes any picture the target; try it on others with --attack patch:path=FILE --threat box."""
+    """Craft a patch that makes any picture the target; try it on others with --attack stick:path=FILE --threat box."""
     from PIL import Image
 
     from ..app.patch import patch as craft
@@ -59,4 +59,4 @@ def patch(
     out.parent.mkdir(parents=True, exist_ok=True)
     made.save(out)
     Image.fromarray(pixels(made.picture.numpy(), source.bounds)).save(out.with_suffix(".png"))
-    console.print(f"saved as {out}; try it on others: --attack patch:path={out} --threat box", soft_wrap=True)
+    console.print(f"saved as {out}; try it on others: --attack stick:path={out} --threat box", soft_wrap=True)

@@ -1,4 +1,4 @@
-"""`brittle train`: the small networks of the demo."""
+"""`brittle train`: the small networks of the demo, and new heads on networks of the user's."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ..app.progress import progress_bar
+from ..errors import InputError
 from . import options
 from .screen import console
 
@@ -15,15 +16,37 @@ from .screen import console
 def train(
     data: options.DATA,
     out: Annotated[Path, typer.Option(help="the .safetensors file to write")],
-    net: Annotated[str, typer.Option(help="mlp or cnn")] = "mlp",
+    net: Annotated[str | None, typer.Option(help="mlp or cnn; default mlp")] = None,
     epochs: Annotated[
         int | None, typer.Option(help="passes over the training data; default 5, or 30 for under 10,000 samples")
     ] = None,
+    backbone: Annotated[
+        str | None, typer.Option(help="train only a new last layer, on the features of this VICTIM; with --freeze")
+    ] = None,
+    freeze: Annotated[bool, typer.Option("--freeze", help="leave the backbone's weights as they are")] = False,
+    test: Annotated[str | None, typer.Option(help="DATA to measure the accuracy on; default: the test split")] = None,
     seed: options.SEED = 0,
+    device: options.DEVICE = None,
+    trust: options.TRUST = False,
 ) -> None:
-    """Train a small network and save it as safetensors; attack it as net:FILE."""
-    from ..app.train import train_and_save
+    """Train a small network, or a new head on a frozen one, and save it as safetensors; attack it as net:FILE."""
+    from ..app.train import splits, train_and_save, train_head
 
+    if backbone is None and (freeze or device or trust):
+        raise InputError("--freeze, --device and --trust are about a backbone; name it with --backbone VICTIM")
+    if backbone is not None and not freeze:
+        raise InputError("the backbone's own weights are not trained; add --freeze to train a new last layer alone")
+    if backbone is not None and (net or epochs):
+        raise InputError("--net and --epochs are of networks trained from nothing; leave them away with --backbone")
     with progress_bar() as progress:
-        accuracy = train_and_save(data, out, net=net, epochs=epochs, seed=seed, progress=progress)
-    console.print(f"test accuracy {accuracy:.1%}, saved as {out}", highlight=False, soft_wrap=True)
+        if backbone is None:
+            accuracy = train_and_save(
+                data, out, test=test, net=net or "mlp", epochs=epochs, seed=seed, progress=progress
+            )
+        else:
+            accuracy = train_head(
+                data, out, backbone=backbone, test=test, device=device, trust=trust, progress=progress
+            )
+    training, tested = splits(data, test)
+    what = "accuracy on the training data" if training == tested else "test accuracy"
+    console.print(f"{what} {accuracy:.1%}, saved as {out}", highlight=False, soft_wrap=True)

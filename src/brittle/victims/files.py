@@ -8,13 +8,17 @@ from torch import nn
 from ..core.victim import Victim, as_victim
 from ..data.options import check_options, required_path
 from ..errors import InputError
+from .heads import is_head, open_head
 from .networks import load
 from .request import Request, see_current_folder
 
 
 def open_net(request: Request) -> Victim:
     check_options(request.source, ())
-    module, card = load(required_path(request.source, "a .safetensors file that `brittle train` wrote"))
+    path = required_path(request.source, "a .safetensors file that `brittle train` wrote")
+    if is_head(path):
+        return open_head(path, request)
+    module, card = load(path)
     return as_victim(module, card.bounds, request.device, request.text)
 
 

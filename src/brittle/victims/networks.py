@@ -109,10 +109,13 @@ def save(
     training: Mapping[str, float] | None = None,
 ) -> None:
     """Write weights and card to a safetensors file, whole or not at all. Raises InputError when that fails."""
-    path = Path(path)
     card = msgspec.json.encode(Card(architecture, data, bounds, dict(training or {}))).decode()
     weights = {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}
-    content = to_bytes(weights, {"brittle": card})
+    write_whole(to_bytes(weights, {"brittle": card}), Path(path))
+
+
+def write_whole(content: bytes, path: Path) -> None:
+    """Write a file, whole or not at all. Raises InputError when that fails."""
     try:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     except OSError as error:
