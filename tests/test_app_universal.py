@@ -67,6 +67,16 @@ def test_it_is_the_same_for_the_same_seed(victim: Victim) -> None:
     assert one != other
 
 
+def test_momentum_helps_where_steps_are_few_and_has_a_range(victim: Victim) -> None:
+    data, threat = open_data("digits?split=train"), brittle.linf(0.2)
+    plain, followed = (
+        universal(victim, data, threat, samples=40, epochs=2, batch_size=4, momentum=m) for m in (0, 0.9)
+    )
+    assert float(followed.delta.abs().mean()) > float(plain.delta.abs().mean())  # less of it cancels
+    with pytest.raises(brittle.InputError, match="momentum=1 is out of range; give 0 or more and less than 1"):
+        universal(victim, data, threat, samples=10, momentum=1)
+
+
 def test_the_command_writes_what_an_evaluation_replays(saved: Path, tmp_path: Path) -> None:
     made = tmp_path / "delta.safetensors"
     runner = CliRunner()

@@ -27,6 +27,7 @@ def universal(
     samples: int | None = None,
     epochs: int = 10,
     step_size: float | None = None,
+    momentum: float = 0.0,
     loss: str = "cross_entropy",
     batch_size: int = 128,
     bounds: tuple[float, float] = (0.0, 1.0),
@@ -38,6 +39,7 @@ def universal(
     Moosavi-Dezfooli et al., CVPR 2017, arXiv:1610.08401, pose the problem and solve it by DeepFool, image after image; this ascends the
     summed loss of batches instead (Shafahi et al., AAAI 2020, arXiv:1811.11304, algorithm 2), which needs fewer passes and takes targets.
     A sample that is fooled already adds nothing, in place of the paper's clipped loss. The step (default radius / 5) falls to zero.
+    momentum: in [0, 1), by which a step follows the gradients before it too, each in units of its mean size; 0.9 where there are few steps.
 
     data: what `brittle.evaluate` takes; `samples`: the first so many. targets: the class that all should be taken for. threat: a norm ball;
     the perturbed input is clipped to the bounds. Cost: epochs x (1 forward + 1 backward) a sample.
@@ -57,8 +59,10 @@ def universal(
         raise InputError(
             f"the threat {threat.name} is no norm ball; a universal perturbation needs one, such as linf:10/255"
         )
+    if not 0 <= momentum < 1:
+        raise InputError(f"momentum={momentum:g} is out of range; give 0 or more and less than 1")
     first = region.radius / 5 if step_size is None else torch.full_like(region.radius, step_size)
-    order, delta = torch.Generator().manual_seed(seed), clean.clone()
+    order, delta, followed = torch.Generator().manual_seed(seed), clean.clone(), torch.zeros_like(clean)
     total, taken = epochs * -(-count // batch_size), 0
     with victim.undisturbed(seed):
         for _ in range(epochs):
@@ -66,7 +70,10 @@ def universal(
             for start in range(0, count, batch_size):
                 ids = shuffled[start : start + batch_size].tolist()
                 gradient = _gradient(victim, source, ids, delta, slope, targets)
-                delta = region.project(region.ascend(delta, gradient, first * (1 - taken / total)))
+                followed = momentum * followed + gradient / gradient.abs().mean().clamp_min(
+                    torch.finfo(gradient.dtype).tiny
+                )
+                delta = region.project(region.ascend(delta, followed, first * (1 - taken / total)))
                 taken += 1
                 if progress is not None:
                     progress(taken, total, "universal perturbation")

@@ -198,7 +198,7 @@ def _coloured(
 ) -> Tensor:
     """Black glasses in colours that make the people `wanted`, as read back from 8 bits."""
     span = scene.victim.upper - scene.victim.lower
-    ascent = GradientAscent(steps=steps, step_size=4 / 255 * span, loss="margin", momentum=1.0, keep="best", stop=True)
+    ascent = GradientAscent(steps=steps, step_size=8 / 255 * span, loss="margin", momentum=0.9, keep="best", stop=True)
     judged = gate.as_classifier(stricter)
     found = attack(ascent, judged, black, own, box(mask), targets=wanted, seed=scene.seed, batch_size=TOGETHER)
     levels = ((found.x_adv - scene.victim.lower) / scene.level).round()
@@ -238,7 +238,7 @@ def _exhibit(
             f"cosine above {gate.threshold:.2f}: {said(gate.measured)} of strangers, {said(gate.known)} of those who are known",
         ),
         ("threat", f"any colours where the glasses are, {float(mask.float().mean()):.0%} of the picture"),
-        ("attack", f"up to {steps} signed steps of 4/255 with momentum 1 from black glasses, on the cosines"),
+        ("attack", f"up to {steps} signed steps of 8/255 with momentum 0.9 from black glasses, on the cosines"),
         ("paper", "Sharif, Bhagavatula, Bauer and Reiter, CCS 2016, doi:10.1145/2976749.2978392"),
     )
     question = "Can a pair of glasses make a face recogniser see nobody, or somebody else?"

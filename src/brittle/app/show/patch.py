@@ -75,7 +75,9 @@ def universal_patch(
     question = "Can something that lies beside a thing make a network see nothing else?"
     held = rate.low > max(one.high for one in others)
     parts = _parts(scene, patches, outcomes, rates, x, wanted)
-    return Exhibit("patch", "The toaster patch", question, found, held, parts, facts, (("patch.safetensors", made.saved()),))
+    return Exhibit(
+        "patch", "The toaster patch", question, found, held, parts, facts, (("patch.safetensors", made.saved()),)
+    )
 
 
 def _parts(
