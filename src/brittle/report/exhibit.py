@@ -117,12 +117,16 @@ def drawn(exhibit: Exhibit) -> bytes:
     """The pictures and their bars as one PNG, a part a row."""
     parts = [part for part in exhibit.parts if part.panels]
     columns = max((len(part.panels) for part in parts), default=1)
-    figure = Figure(figsize=(2.9 * columns, 4.15 * max(len(parts), 1)), dpi=130, facecolor=PAPER, layout="constrained")
-    bands = np.atleast_1d(np.asarray(figure.subfigures(max(len(parts), 1), 1)))
-    for band, part in zip(bands, parts, strict=False):
+    bars = [1.0 if any(panel.likely for panel in part.panels) else 0.15 for part in parts] or [
+        1.0
+    ]  # of a band's height
+    heights = [1.3 * (2.2 + bar) for bar in bars]
+    figure = Figure(figsize=(2.9 * columns, sum(heights)), dpi=130, facecolor=PAPER, layout="constrained")
+    bands = np.atleast_1d(np.asarray(figure.subfigures(len(heights), 1, height_ratios=heights)))
+    for band, part, bar in zip(bands, parts, bars, strict=False):
         band.set_facecolor(PAPER)
         band.suptitle(part.heading, x=0.01, ha="left", fontsize=10, fontweight="bold", color=INK)
-        axes: Any = band.subplots(2, columns, height_ratios=(2.2, 1), squeeze=False)
+        axes: Any = band.subplots(2, columns, height_ratios=(2.2, bar), squeeze=False)
         for column in range(columns):
             top, below = axes[0][column], axes[1][column]
             top.axis("off")

@@ -51,7 +51,7 @@ def universal_perturbation(
     shares = {one.name: _rates(one, judge, (delta / eps, signs)) for one in (victim, *scene.others)}
     rows = tuple((name, *(said(measured) for measured in both)) for name, both in shares.items())
     own, noise = shares[victim.name]
-    x, _ = pictures.batch(judge[:SHOWN])
+    x, _ = pictures.batch(_telling(victim, judge, delta, own))
     fooled = (x + delta).clamp(*bounds)
     parts = (
         Part(
@@ -64,7 +64,7 @@ def universal_perturbation(
         ),
         Part(
             "The same photographs with it",
-            "The photographs above, each with the same perturbation added.",
+            "The photographs above, each with the same perturbation added. As large a share of them changes its class as of all, rounded.",
             (
                 replace(scene.difference(scene.x + eps * signs), title="beside it, random signs of that size"),
                 *(scene.panel("with the perturbation", fooled[i : i + 1]) for i in range(SHOWN)),
@@ -95,6 +95,15 @@ def universal_perturbation(
     question = "Is there one change for all pictures, or must each have its own?"
     held = own.low > noise.high
     return Exhibit("universal", "One perturbation for all", question, found, held, parts, facts)
+
+
+def _telling(victim: Victim, ids: list[int], delta: Tensor, rate: Share) -> list[int]:
+    """SHOWN of the photographs, the first of those that change their class and of those that do not, in the proportion of all."""
+    x, _ = photographs(victim).batch(ids)
+    moved = classes_of(victim, (x + delta).clamp(victim.lower, victim.upper)) != classes_of(victim, x)
+    changed = [index for index, change in zip(ids, moved.tolist(), strict=True) if change]
+    wanted = changed[: round(SHOWN * rate.value)]
+    return [*wanted, *(index for index in ids if index not in changed)][:SHOWN]
 
 
 def _rates(victim: Victim, ids: list[int], directions: tuple[Tensor, ...]) -> tuple[Share, ...]:
