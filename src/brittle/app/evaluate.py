@@ -29,7 +29,6 @@ from ..core.victim import Victim, as_victim, refuse_training_mode
 from ..data.samples import Samples, as_data
 from ..errors import InputError
 from ..report.numbers import Summary
-from ..report.page import write_report
 from ..report.read import read_run
 from ..report.terminal import chain_table, footnote, summary_table
 from ..report.words import interval, percent
@@ -111,6 +110,8 @@ class Report:
 
     def save(self, path: str | Path) -> Path:
         """Write the HTML report: one file, no network needed."""
+        from ..report.page import write_report  # here: matplotlib comes with it, and most runs are read on the terminal
+
         return write_report(self.folder, Path(path))
 
 
