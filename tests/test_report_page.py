@@ -17,9 +17,11 @@ import pytest
 from PIL import Image
 
 from brittle.errors import InputError
-from brittle.report import read_run, summarise, write_report
 from brittle.report.figures import spread_out
 from brittle.report.gallery import amplification, data_uri, difference_pixels, pixels
+from brittle.report.numbers import summarise
+from brittle.report.page import write_report
+from brittle.report.read import read_run
 from brittle.report.terminal import footnote
 from brittle.runs.plan import Plan
 from brittle.runs.rows import Row, from_table

@@ -9,7 +9,6 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-import jinja2
 from markupsafe import Markup
 
 from ..errors import InputError
@@ -17,6 +16,7 @@ from . import words
 from .blackbox_figure import Line, Plot, picture, svg
 from .compare import Paired, paired
 from .shares import Share, share
+from .template import filled
 
 WHITE, BLACK, NOISE = "white box", "black box", "noise"
 
@@ -158,15 +158,9 @@ def write_study(study: Study, folder: Path) -> tuple[Path, Path, Path]:
 
 def render(study: Study) -> str:
     """The page's HTML: one file, no script, no network."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("brittle", "report"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"percent": words.percent, "span": words.span}
-    return environment.get_template("blackbox.html").render(
+    return filled(
+        "blackbox.html",
+        {"percent": words.percent, "span": words.span},
         s=study,
         claims=claims(study),
         radii=[words.radius(eps, study.threat, study.bounds) for eps in study.grid],

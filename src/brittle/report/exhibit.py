@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..errors import InputError
+from .template import filled
 from .words import confidence
 
 Bytes = NDArray[np.uint8]
@@ -102,15 +102,7 @@ def write_exhibit(exhibit: Exhibit, folder: Path) -> tuple[Path, Path]:
 
 def render(exhibit: Exhibit) -> str:
     """The page's HTML: one file, no script, no network."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("brittle", "report"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"confidence": confidence, "picture": _uri}
-    return environment.get_template("exhibit.html").render(e=exhibit, smallest=SMALLEST)
+    return filled("exhibit.html", {"confidence": confidence, "picture": _uri}, e=exhibit, smallest=SMALLEST)
 
 
 def drawn(exhibit: Exhibit) -> bytes:

@@ -6,11 +6,10 @@ import math
 import os
 import shlex
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
@@ -20,6 +19,7 @@ from . import figures, words
 from .gallery import gallery
 from .numbers import Summary
 from .read import Run, read_kept, read_run
+from .template import filled
 
 Floats = NDArray[np.float64]
 
@@ -52,27 +52,25 @@ def render(run: Run) -> str:
     eps = words.radius(summary.eps, summary.threat, bounds)
     won, margins = _values(run, summary)
     pictures = gallery(run.rows, read_kept(run), summary, bounds, classes)
-    return (
-        _environment()
-        .get_template("page.html")
-        .render(
-            s=summary,
-            run=run,
-            resolved=resolved,
-            at=f"{summary.threat} eps\u00a0=\u00a0{eps}" if math.isfinite(summary.eps) else summary.threat,
-            eps=eps,
-            radii=[(eps, words.radius(eps, summary.threat, bounds)) for eps in summary.grid],
-            worst={case.eps: case.accuracy.robust for case in summary.worst},
-            legend=figures.legend(summary),
-            curves=Markup(figures.curves(summary, bounds)) if figures.has_curves(summary) else "",
-            margins=Markup(figures.margins(summary, margins)) if any(v.size for v in margins.values()) else "",
-            sizes=Markup(figures.sizes(summary, won, bounds)),
-            full=[name for name, values in won.items() if figures.whole_radius(values, summary.eps)],
-            doubts=[doubt for doubt in summary.doubts if doubt.kind != "incomplete"],
-            gallery=pictures,
-            settings={str(a.get("name")): words.setting(a.get("value", "")) for a in run.plan.get("attacks", [])},
-            tested=[part.name for part in summary.parts if part.role not in ("noise", "proof") and part.cells],
-        )
+    return filled(
+        "page.html",
+        _filters(),
+        s=summary,
+        run=run,
+        resolved=resolved,
+        at=f"{summary.threat} eps\u00a0=\u00a0{eps}" if math.isfinite(summary.eps) else summary.threat,
+        eps=eps,
+        radii=[(eps, words.radius(eps, summary.threat, bounds)) for eps in summary.grid],
+        worst={case.eps: case.accuracy.robust for case in summary.worst},
+        legend=figures.legend(summary),
+        curves=Markup(figures.curves(summary, bounds)) if figures.has_curves(summary) else "",
+        margins=Markup(figures.margins(summary, margins)) if any(v.size for v in margins.values()) else "",
+        sizes=Markup(figures.sizes(summary, won, bounds)),
+        full=[name for name, values in won.items() if figures.whole_radius(values, summary.eps)],
+        doubts=[doubt for doubt in summary.doubts if doubt.kind != "incomplete"],
+        gallery=pictures,
+        settings={str(a.get("name")): words.setting(a.get("value", "")) for a in run.plan.get("attacks", [])},
+        tested=[part.name for part in summary.parts if part.role not in ("noise", "proof") and part.cells],
     )
 
 
@@ -94,18 +92,10 @@ def _values(run: Run, summary: Summary) -> tuple[dict[str, Floats], dict[str, Fl
     return sizes, margins
 
 
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("brittle", "report"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+def _filters() -> dict[str, Callable[..., Any]]:
     plain = {name: getattr(words, name) for name in ("amount", "between", "confidence", "duration", "several", "span")}
     unbroken = {name: _unbroken(getattr(words, name)) for name in ("percent", "interval", "counted")}
-    environment.filters.update(plain | unbroken | {"command": _command})
-    return environment
+    return plain | unbroken | {"command": _command}
 
 
 def _command(value: Any) -> str:

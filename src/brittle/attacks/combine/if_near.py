@@ -8,11 +8,10 @@ from typing import ClassVar
 from torch import Tensor
 
 from ...core.access import Access
-from ...core.incumbent import Incumbent
 from ...core.problem import Attack, Problem
 from ...errors import InputError
 from ..parts.options import positive
-from .answers import offer_answer
+from .first_then import first_then
 
 
 @dataclass(frozen=True)
@@ -44,15 +43,6 @@ class IfNear:
         return Access.most(self.first.access, self.then.access, Access.SCORES)
 
     def __call__(self, problem: Problem) -> Tensor:  # (B, *P)
-        best = Incumbent.at(problem.region.origin)
-        untouched = problem.goal.margin(problem.oracle(problem.region.origin)).double()
-        best.offer(problem.region.origin, untouched)
-        rows = (untouched <= 0).nonzero().squeeze(1)
-        part = problem.select(rows)
-        if len(rows):
-            offer_answer(best, part, self.first(part.forked(0)), rows)
-        rows = ((best.score <= 0) & (best.score > self.reach * untouched)).nonzero().squeeze(1)
-        if len(rows):
-            part = problem.select(rows).forked(1).starting(best.point[rows])
-            offer_answer(best, part, self.then(part), rows)
-        return best.point
+        return first_then(
+            problem, self.first, self.then, lambda best, untouched: best > self.reach * untouched, warm=True
+        )  # fmt: skip
