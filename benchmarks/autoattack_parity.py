@@ -2,9 +2,10 @@
 
     python benchmarks/autoattack_parity.py                  # all cases, most of an hour on one core
     python benchmarks/autoattack_parity.py --cases 0 --images 50
+    python benchmarks/autoattack_parity.py --cases 1 3 --images 40 --version plus
 
 Needs BRITTLE_DATA with weights/ beside data/, and the authors' repository (fra31/auto-attack) in a folder inside --checkouts or what
-BRITTLE_CHECKOUTS names. Both attack the same first test images with version `standard`. A verdict of either counts only where the
+BRITTLE_CHECKOUTS names. Both attack the same first test images with the same version. A verdict of either counts only where the
 returned point is in the ball and the box (up to 1e-4 of the radius) and the network gives another class there. What is chance is seen in
 two ways: how often the original agrees with itself under another seed, and, of each sample on which the two differ, how often either finds
 it with `--again` other seeds.
@@ -15,6 +16,7 @@ from __future__ import annotations
 import argparse
 import os
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -52,19 +54,19 @@ class Counted(nn.Module):
         return outputs
 
 
-def original(network: Counted, x: Tensor, labels: Tensor, norm: str, eps: float, seed: int) -> Tensor:
+def original(version: str, network: Counted, x: Tensor, labels: Tensor, norm: str, eps: float, seed: int) -> Tensor:
     """The authors' points (B, *S)."""
     from autoattack import AutoAttack  # type: ignore[import-not-found]
 
-    attack = AutoAttack(network, norm=NAMES[norm], eps=eps, seed=seed, verbose=False, device="cpu")
+    attack = AutoAttack(network, norm=NAMES[norm], eps=eps, seed=seed, verbose=False, device="cpu", version=version)
     points: Tensor = attack.run_standard_evaluation(x.clone(), labels.clone(), bs=len(x))
     return points
 
 
-def ours(network: Counted, x: Tensor, labels: Tensor, norm: str, eps: float, seed: int) -> Tensor:
+def ours(version: str, network: Counted, x: Tensor, labels: Tensor, norm: str, eps: float, seed: int) -> Tensor:
     """brittle's points (B, *S)."""
     threat = brittle.parse_threat(f"{norm}:{eps!r}")
-    attack = brittle.autoattack()
+    attack = brittle.autoattack(version)
     return brittle.attack(attack, network, x, labels, threat, seed=seed, batch_size=len(x)).x_adv
 
 
@@ -76,13 +78,14 @@ def fooled(network: nn.Module, points: Tensor, x: Tensor, labels: Tensor, norm: 
     return wrong & inside & (points.flatten(1).amax(1) <= 1)
 
 
-def compare(case: tuple[str, str, str, float], images: int, again: int) -> None:
+def compare(case: tuple[str, str, str, float], version: str, images: int, again: int) -> None:
+    first, second = partial(original, version), partial(ours, version)
     name, data, norm, eps = case
     network = loader().load(name)[0].eval()
     x, labels = open_data(data).batch(range(images))
     x = x.contiguous()  # the authors' code cannot do with other layouts
     won, costs, seconds = [], [], []
-    for run, seed in ((original, 0), (ours, 0), (original, 1)):
+    for run, seed in ((first, 0), (second, 0), (first, 1)):
         counted, started = Counted(network).eval(), time.process_time()
         won.append(fooled(network, run(counted, x, labels, norm, eps, seed), x, labels, norm, eps))
         costs.append(counted.forwards / images)
@@ -108,7 +111,7 @@ def compare(case: tuple[str, str, str, float], images: int, again: int) -> None:
             ).int()
             for s in range(1, again + 1)
         )
-        for run in (original, ours)
+        for run in (first, second)
     ]
     for place, index in enumerate(differ.tolist()):
         print(
@@ -121,6 +124,7 @@ def compare(case: tuple[str, str, str, float], images: int, again: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cases", type=int, nargs="*", default=range(len(CASES)))
+    parser.add_argument("--version", choices=("standard", "plus", "rand"), default="standard")
     parser.add_argument("--images", type=int, default=200)
     parser.add_argument("--again", type=int, default=5)
     parser.add_argument("--checkouts", type=Path, default=os.environ.get("BRITTLE_CHECKOUTS"))
@@ -133,7 +137,7 @@ def main() -> None:
         "| original: seconds | brittle |\n|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|"
     )
     for place in options.cases:
-        compare(CASES[place], options.images, options.again)
+        compare(CASES[place], options.version, options.images, options.again)
 
 
 if __name__ == "__main__":
