@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..attacks.fixed.noise import Noise
 from ..attacks.fixed.recipes import apgd
 from ..core.access import Access
 from ..core.checks import check_budget, check_finite, check_indices, check_inputs
@@ -80,7 +81,9 @@ def mimic(
     if victim.module is not None:
         refuse_training_mode(victim.module)
     attack = apgd(loss="margin") if attack is None else attack
-    if getattr(attack, "access", None) is Access.LABELS:
+    if getattr(attack, "access", None) is Access.LABELS and not isinstance(
+        attack, Noise
+    ):  # one draw of noise asks nothing
         raise InputError(
             f"{type(attack).__name__} sees labels alone, which tell nothing of features; use apgd(loss='margin')"
         )
