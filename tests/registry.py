@@ -13,7 +13,7 @@ from brittle.attacks import ATTACKS
 
 NAMES = [name for name, entry in ATTACKS.items() if entry.given_access is None]
 # A cheap one of each kind: what is left of the tests over the whole registry where those marked slow are left out.
-SAMPLE = {"fgsm", "pgd", "apgd", "deepfool", "sigma_zero", "square", "sparse_rs", "pointwise"}
+SAMPLE = {"fgsm", "pgd", "deepfool", "square", "pointwise"}
 
 OPTIONS: dict[str, dict[str, Any]] = {  # where six steps, or the defaults, are not what the laws need
     "odi_pgd": {"steps": 6, "restarts": 2},

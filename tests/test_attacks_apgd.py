@@ -188,6 +188,7 @@ def test_halving_the_step_reaches_a_peak_that_fixed_steps_jump_over() -> None:
         assert (halving < 0.1 * fixed).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
 def test_apgd_reaches_the_linear_optimum(norm: str) -> None:
     model, x = linear((2, 5, 6), 2), inputs((2, 5, 6))

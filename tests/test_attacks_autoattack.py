@@ -124,6 +124,7 @@ def test_a_won_sample_sees_no_further_target() -> None:
     assert asked.seen == [2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threat", [linf(0.1), l2(0.3), l1(0.5)], ids=["linf", "l2", "l1"])
 @pytest.mark.parametrize("version", ["standard", "plus", "rand"])
 def test_it_runs_in_every_norm_and_what_it_wins_is_inside(version: str, threat: Any) -> None:

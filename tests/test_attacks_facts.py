@@ -33,6 +33,7 @@ def _run(attack: Any, norm: str = "linf", eps: float | None = None, rows: Any = 
     return attempt(attack, VICTIM, threat, X[rows], wanted, rows, seed=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", each(NORMS))
 @settings(max_examples=15, deadline=None)
 @given(

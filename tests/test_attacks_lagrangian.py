@@ -79,6 +79,7 @@ def test_the_nearest_point_of_a_sphere_is_found(attack: Any, norm: str, targeted
     assert float(ratio.max()) < most, ratio
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("attack", "norm"), REACH, ids=IDS)
 def test_linear_victims_of_many_classes(attack: Any, norm: str) -> None:
     model, x = linear((3, 4), 4, seed=5), inputs((3, 4), seed=5)
@@ -121,6 +122,7 @@ def test_won_untouched_is_left_alone_and_asked_once(attack: Any, norm: str) -> N
     assert trial.verdict.success.all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("attack", "norm"), SHORT, ids=IDS)
 def test_a_confidence_is_reached_and_costs_size(attack: Any, norm: str) -> None:
     model, x = linear((3, 4), 3, seed=2), inputs((3, 4), seed=2)

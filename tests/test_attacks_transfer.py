@@ -118,6 +118,7 @@ def test_it_changes_the_path_and_says_how_often_it_asks(name: str) -> None:
     assert trial.verdict.feasible.all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DIRECTIONS)
 def test_it_keeps_the_laws(name: str) -> None:
     """All but the one that demands a win on linear victims of random weights, from methods that smooth or shuffle a picture."""

@@ -53,6 +53,7 @@ def _bisected(name: str, w: Tensor, gap: Tensor, low: Tensor, high: Tensor) -> T
     return most
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MOVES)
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 999), features=st.sampled_from([1, 2, 7, 300]), share=st.floats(0.01, 0.95))

@@ -104,6 +104,7 @@ def test_workers_do_not_outlive_a_killed_parent(tmp_path: Path) -> None:
     assert not alive
 
 
+@pytest.mark.slow
 def test_an_interrupt_ends_the_run_and_its_workers_at_once_and_loses_no_unit(tmp_path: Path) -> None:
     process = start(tmp_path, 60, workers=2, stderr=subprocess.PIPE, start_new_session=True)
     wait_for_rows(tmp_path, 20, process)  # all of clean; every further unit takes a minute

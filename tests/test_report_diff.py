@@ -115,6 +115,7 @@ def test_attacks_of_one_run_alone_and_other_settings_are_named(tmp_path: Path) -
     assert "other settings: pgd" in text
 
 
+@pytest.mark.slow
 def test_what_cannot_be_compared_gets_a_sentence(tmp_path: Path, runs: tuple[Path, Path]) -> None:
     plan = synthetic_plan(N)
     cases = {

@@ -92,6 +92,7 @@ def test_shards_and_extensions_change_no_row_of_a_chain(starts: Any, length: int
         assert facts(finish(Path(name, "run"), chain_of(25), Tries())) == facts(expected)
 
 
+@pytest.mark.slow
 def test_two_workers_write_the_rows_of_one(tmp_path: Path) -> None:
     finish(tmp_path / "one", chain_of())
     finish(tmp_path / "two", chain_of(), workers=2, build=build)

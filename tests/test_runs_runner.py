@@ -33,6 +33,7 @@ def test_shards_extensions_and_order_change_no_row(starts: Any, attacks: Any, ba
         assert Store(folder / "run").kept().keys() == Store(folder / "whole").kept().keys()
 
 
+@pytest.mark.slow
 def test_two_workers_write_the_rows_of_one(tmp_path: Path) -> None:
     finish(tmp_path / "one", plan_of())
     seen: list[tuple[int, int]] = []
@@ -121,6 +122,7 @@ def test_a_task_that_answers_for_other_samples_is_found_out(tmp_path: Path) -> N
     assert facts(rows) == facts(finish(tmp_path / "whole", plan_of()))  # alone, a sample cannot be mistaken
 
 
+@pytest.mark.slow
 def test_a_victim_that_no_worker_can_open_is_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="there is no victim 'missing'"):
         finish(tmp_path / "a", plan_of(victim="missing"), FakeTask(), workers=2, build=build)

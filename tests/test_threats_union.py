@@ -186,6 +186,7 @@ def test_a_budget_compares_balls_by_scale() -> None:
     assert (cut.verdict.size < 0.99 * whole.verdict.size).any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "attack",
     [

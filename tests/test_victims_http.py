@@ -70,6 +70,7 @@ def _labels(net: nn.Module) -> Callable[[Tensor], Tensor]:
     return lambda x: one_hot(net(x).argmax(1), 10).float()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [Access.SCORES, Access.LABELS], ids=lambda kind: kind.value)
 def test_an_evaluation_through_a_bad_server_gives_the_rows_of_the_model_itself(
     net: nn.Module, tmp_path: Path, kind: Access
@@ -183,6 +184,7 @@ def test_a_server_that_stays_away_ends_the_run_and_leaves_no_error_rows(net: nn.
         assert not any(row.error for row in rows)
 
 
+@pytest.mark.slow
 def test_killed_in_the_middle_and_run_again_nothing_answered_is_asked_twice(net: nn.Module, tmp_path: Path) -> None:
     hold, held = threading.Event(), threading.Event()
 

@@ -128,6 +128,7 @@ def test_each_network_has_a_line():
         assert parse_network(name, SHAPE, 3).name == name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("net", ["mlp", "cnn"])
 def test_digits_are_learnt_in_seconds(net):
     data = open_data("digits?split=train")
