@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 import pytest
 import torch
 from torch import Tensor
@@ -9,7 +12,9 @@ from torch import Tensor
 import brittle
 from brittle.app.chain import stages_of
 from brittle.app.efforts import BALLS, EFFORTS
+from brittle.core.access import Access
 from brittle.core.goal import Classify
+from brittle.core.problem import Problem
 from brittle.core.trial import Trial, attempt
 from brittle.core.victim import as_victim
 
@@ -144,3 +149,31 @@ def test_every_effort_goes_further_than_the_one_before() -> None:
         names = [stage.name for stage in exhaustive]
         assert len(names) == len(set(names))
     assert "square" not in [stage.name for stage in stages_of("standard", brittle.l2(0.1))]
+
+
+@dataclass(frozen=True)
+class Begins:
+    """Notes where it is told to begin, and stays at x."""
+
+    seen: list[Tensor | None]
+
+    access: ClassVar[Access] = Access.SCORES
+    minimises: ClassVar[bool] = False
+    paper: ClassVar[str] = "none"
+
+    def __call__(self, problem: Problem) -> Tensor:
+        self.seen.append(problem.starts)
+        return problem.region.origin.clone()
+
+
+def test_what_is_near_is_gone_on_with_and_what_is_stuck_begun_afresh() -> None:
+    begun: list[Tensor | None] = []
+    for model, attack in (
+        (honest, brittle.IfNear(brittle.ifgsm(steps=4), Begins(begun), reach=0.3)),  # 0.08 of the 0.1 to the boundary
+        (flat, brittle.IfStuck(brittle.ifgsm(steps=4), Begins(begun))),
+    ):
+        attempt(attack, as_victim(model), brittle.linf(0.08), X, Classify(LABELS), torch.arange(5), 0)
+    near, stuck = begun
+    assert near is not None
+    assert torch.allclose(near, X + 0.08)
+    assert stuck is None
