@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from rich.console import Console
 from torch import Tensor, nn
 
@@ -160,3 +162,21 @@ def test_what_was_crafted_on_a_network_is_grey_in_its_column() -> None:
     console = Console(width=100, record=True, file=open("/dev/null", "w"), force_terminal=True)  # noqa: SIM115
     console.print(table(matrix))
     assert "\x1b[2m" in console.export_text(styles=True)
+
+
+def test_pictures_of_a_folder_are_framed_as_the_first_surrogate_takes_them(tmp_path: Path) -> None:
+    (tmp_path / "0").mkdir()
+    for place, side in enumerate((9, 12)):  # which open_data alone refuses
+        Image.new("RGB", (side, side + place), "grey").save(tmp_path / "0" / f"{place}.png")
+    seen: list[tuple[int, ...]] = []
+
+    def constant(x: Tensor) -> Tensor:
+        seen.append(tuple(x.shape[1:]))
+        return torch.tensor([[2.0, -1.0]]) + 0 * x.flatten(1)[:, :2]
+
+    a = replace(as_victim(constant), shape=(3, 6, 6))
+    matrix = brittle.transfer(
+        {"a": a}, {"b": constant}, f"images:{tmp_path}", "linf:0.05", attacks=["mifgsm:steps=1"], progress=False
+    )
+    assert matrix.images == (0, 1)
+    assert set(seen) == {(3, 6, 6)}

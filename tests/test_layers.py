@@ -20,7 +20,7 @@ FLOORS = [  # from the top; a room may import its own floor and all below
     {"attacks", "threats"},
     {"core"},
     {"kernels"},
-    {"errors", "specs", "findings"},
+    {"errors", "specs", "findings", "files"},
 ]
 BESIDE = {"cli": {"app", "testing"}}  # what a room may import besides
 NOT_BESIDE = {
@@ -28,7 +28,7 @@ NOT_BESIDE = {
     "threats": {"attacks"},
     "app": {"cli"},
     "report": {"diagnosis"},
-    "errors": {"specs"},
+    "errors": {"specs", "files"},
 }
 # attack modules that may import other attacks
 COMBINE = {"recipes", "registry", "__init__", "combine", "minimal", "autoattack", "far_walks"}

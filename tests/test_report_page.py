@@ -283,7 +283,7 @@ def test_a_failed_write_leaves_the_old_page(finished: Path, tmp_path: Path, monk
         raise OSError("disk full")
 
     monkeypatch.setattr("os.replace", refuse)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(InputError, match="disk full"):
         write_report(finished, old)
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
     assert old.read_text() == "old"

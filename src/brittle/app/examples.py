@@ -18,8 +18,8 @@ from ..core.goal import Classify
 from ..core.judge import Verdict, judge
 from ..core.problem import Attack, Threat
 from ..core.victim import Victim
+from ..files import write_durably
 from ..report.gallery import class_name
-from ..runs.store import write_durably
 from ..tasks.classification import Classification, Results
 from ..threats import box
 

@@ -22,6 +22,7 @@ from ..errors import InputError
 from ..report.shares import Share, share
 from ..threats import parse_threat
 from ..victims.ensemble import ensemble
+from ..victims.preprocess import as_taken
 from .attack import attack as run_attack
 from .progress import Progress, progress_bar
 
@@ -93,16 +94,18 @@ def transfer(
     """How often what fools a surrogate fools the targets, on images that all of them get right; mistakes are never a success.
 
     surrogates, targets: networks by name; of several surrogates there is a row for each and one for the mean of their outputs. attacks:
-    untargeted, by their strings or values; see docs/transfer.md. samples: how many images that all get right are wanted at most.
+    untargeted, by their strings or values; see docs/transfer.md. samples: how many images that all get right are wanted at most. Pictures
+    of a folder are framed as the first surrogate takes them.
     Beside them stand the two baselines that an attack must beat: uniform noise of the threat's size, and for each surrogate the first
     attack's perturbation with its pixels shuffled. Raises InputError where no image is right for all.
     """
     threat = parse_threat(threat) if isinstance(threat, str) else threat
+    if not surrogates or not targets:
+        raise InputError("transfer needs a surrogate and a target; name at least one of each")
     source = as_data(data, bounds or (0.0, 1.0))
     edges = bounds or source.bounds
     victims = {name: as_victim(model, edges) for name, model in {**surrogates, **targets}.items()}
-    if not surrogates or not targets:
-        raise InputError("transfer needs a surrogate and a target; name at least one of each")
+    source = as_taken(source, victims[next(iter(surrogates))])
     ids, seen = _right(victims, source, samples, batch_size)
     x, labels = source.batch(ids)
     named = attacks if isinstance(attacks, Mapping) else {text: parse_attack(text) for text in attacks}

@@ -12,6 +12,7 @@ from pathlib import Path
 from markupsafe import Markup
 
 from ..errors import InputError
+from ..files import write_durably
 from . import words
 from .blackbox_figure import Line, Plot, picture, svg
 from .compare import Paired, paired
@@ -148,9 +149,9 @@ def write_study(study: Study, folder: Path) -> tuple[Path, Path, Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         page, drawn, numbers = (folder / f"blackbox.{end}" for end in ("html", "png", "json"))
-        page.write_text(render(study), encoding="utf-8")
-        drawn.write_bytes(picture(_plot(study)))
-        numbers.write_text(plain(study), encoding="utf-8")
+        write_durably(page, render(study).encode())
+        write_durably(drawn, picture(_plot(study)))
+        write_durably(numbers, plain(study).encode())
     except OSError as error:
         raise InputError(f"{folder} cannot be written to ({error}); give a folder of yours with --out") from error
     return page, drawn, numbers

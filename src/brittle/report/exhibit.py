@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..errors import InputError
+from ..files import write_durably
 from .template import filled
 from .words import confidence
 
@@ -91,10 +92,10 @@ def write_exhibit(exhibit: Exhibit, folder: Path) -> tuple[Path, Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         page, picture = folder / f"{exhibit.name}.html", folder / f"{exhibit.name}.png"
-        page.write_text(render(exhibit), encoding="utf-8")
-        picture.write_bytes(drawn(exhibit))
+        write_durably(page, render(exhibit).encode())
+        write_durably(picture, drawn(exhibit))
         for name, contents in exhibit.files:
-            (folder / name).write_bytes(contents)
+            write_durably(folder / name, contents)
     except OSError as error:
         raise InputError(f"{folder} cannot be written to ({error}); give a folder of yours with --out") from error
     return page, picture

@@ -13,7 +13,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from ..errors import InputError, unknown
-from ..runs.store import write_durably
+from ..files import write_whole
 from .read import read_run
 
 
@@ -30,10 +30,7 @@ def export(run: str | Path, out: str | Path, format: str | None = None) -> Path:
             raise InputError(f"{str(path)!r} does not end in .csv, .json or .parquet; say which with --format")
         raise unknown("format", chosen, _WRITERS)
     data = _WRITERS[chosen](read_run(run).rows)
-    try:
-        write_durably(path, data)
-    except OSError as error:
-        raise InputError(f"{str(path)!r} cannot be written: {error.strerror}; give another --out") from None
+    write_whole(path, data)
     return path
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import os
 import shlex
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from ..files import write_whole
 from . import figures, words
 from .gallery import gallery
 from .numbers import Summary
@@ -30,16 +29,7 @@ def write_report(run_folder: Path | str, out: Path | str | None = None) -> Path:
     path = Path(out) if out is not None else run.folder / "report.html"
     if path.is_dir() or not path.parent.is_dir():
         raise InputError(f"the report cannot be written to {str(path)!r}; give a file in a folder that exists")
-    text = render(run)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".report-", suffix=".html")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            stream.write(text)
-        os.chmod(temporary, 0o644)  # mkstemp's 0600 would hide the page from a web server
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    write_whole(path, render(run).encode())
     return path
 
 

@@ -34,6 +34,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from ..errors import InputError
+from ..files import TEMPORARY, write_durably
 from .cells import Unit, cells, sample_ids
 from .extension import conflicts
 from .plan import Plan, dump, load_plan
@@ -42,7 +43,6 @@ from .rows import SCHEMA, Row, from_table, to_table
 Arrays = Mapping[str, np.ndarray[Any, Any]]
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_TEMPORARY = ".tmp"
 
 
 class Store:
@@ -206,7 +206,7 @@ class Store:
 
     def _clear(self) -> None:
         """Remove temporary files and examples without rows; set unreadable rows aside, so that they run again."""
-        for path in (*self.folder.glob(f"*{_TEMPORARY}"), *self.units.glob(f"*{_TEMPORARY}")):
+        for path in (*self.folder.glob(f"*{TEMPORARY}"), *self.units.glob(f"*{TEMPORARY}")):
             path.unlink()
         for path in sorted(self.units.glob("*.parquet")):
             try:
@@ -239,26 +239,6 @@ class Store:
                 f"no space is left for {str(path)!r} ({error.strerror}); {len(self.done())} rows are safe, "
                 "free some space and run the same command again: it goes on from there"
             ) from error
-
-
-def write_durably(path: Path, data: bytes) -> None:
-    """Put `data` at `path` so that at every moment there is either the whole new file or what was there before."""
-    temporary = path.with_name(path.name + _TEMPORARY)
-    try:
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    if hasattr(os, "O_DIRECTORY"):  # where folders can be synced: the new name must last as well
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
 
 
 def _read(path: Path) -> pa.Table:

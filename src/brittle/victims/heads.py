@@ -19,8 +19,8 @@ from torch.nn.functional import cross_entropy
 from ..core.victim import Victim, as_victim
 from ..data.samples import Samples, slices
 from ..errors import InputError
+from ..files import write_whole
 from ..specs import parse_source
-from .networks import write_whole
 from .request import Request
 
 BACKBONES = ("timm", "torchvision", "hf", "py")
@@ -134,7 +134,7 @@ def with_head(backbone: Victim, layer: str, head: nn.Linear, classes: tuple[str,
 def save_head(head: nn.Linear, card: HeadCard, path: str | os.PathLike[str]) -> None:
     """Write the head and its card to a safetensors file, whole or not at all. Raises InputError when that fails."""
     weights = {name: value.detach().cpu().contiguous() for name, value in head.state_dict().items()}
-    write_whole(to_bytes(weights, {MARK: msgspec.json.encode(card).decode()}), Path(path))
+    write_whole(Path(path), to_bytes(weights, {MARK: msgspec.json.encode(card).decode()}))
 
 
 def is_head(path: str | os.PathLike[str]) -> bool:

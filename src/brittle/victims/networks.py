@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -18,6 +17,7 @@ from safetensors.torch import save as to_bytes
 from torch import nn
 
 from ..errors import InputError, unknown
+from ..files import write_whole
 from ..specs import parse_call
 
 
@@ -111,24 +111,7 @@ def save(
     """Write weights and card to a safetensors file, whole or not at all. Raises InputError when that fails."""
     card = msgspec.json.encode(Card(architecture, data, bounds, dict(training or {}))).decode()
     weights = {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}
-    write_whole(to_bytes(weights, {"brittle": card}), Path(path))
-
-
-def write_whole(content: bytes, path: Path) -> None:
-    """Write a file, whole or not at all. Raises InputError when that fails."""
-    try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as error:
-        raise InputError(f"{path} cannot be written ({error}); give a file in a folder that exists") from error
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        Path(temporary).unlink(missing_ok=True)
-        raise InputError(f"{path} cannot be written ({error}); give a file in a folder with space") from error
+    write_whole(Path(path), to_bytes(weights, {"brittle": card}))
 
 
 def load(path: str | os.PathLike[str]) -> tuple[nn.Sequential, Card]:

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from ...core.access import Access
 from ...core.problem import Problem
 from ...errors import InputError
+from ...files import write_whole
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class Patch:
 
     def save(self, path: str | Path) -> None:
         """As a safetensors file with one tensor, `patch`, and in its metadata how it is placed."""
-        Path(path).write_bytes(self.saved())
+        write_whole(Path(path), self.saved())
 
     def saved(self) -> bytes:
         """What `save` writes."""
