@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from brittle import files
 from brittle.errors import InputError
-from brittle.runs import store as store_module
 from brittle.runs.cells import Cell
 from brittle.runs.plan import AttackEntry, Plan
 from brittle.runs.rows import Row
@@ -212,7 +212,7 @@ def _ended_at(k: int, mode: str, folder: Path) -> None:
 
         return called
 
-    store_module.open = File  # type: ignore[attr-defined]
+    files.open = File  # type: ignore[attr-defined]
     os.replace, os.fsync = before_and_after(os.replace), before_and_after(os.fsync)
     try:
         finish(folder, small())
