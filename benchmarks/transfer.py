@@ -71,33 +71,35 @@ CHEAP = ("MI", "DI", "TI", "SI", "BSR", "SIA", "SSA", "Admix", "VMI", "SIA+DI+TI
 
 
 class Resized(nn.Module):
-    """The network on pictures of another size, resized inside."""
+    """The network on pictures of another size, resized inside; `half`: it calculates in bfloat16."""
 
-    def __init__(self, module: nn.Module, side: int) -> None:
+    def __init__(self, module: nn.Module, side: int, half: bool = False) -> None:
         super().__init__()
-        self.module, self.side = module, side
+        self.module, self.side, self.half = module, side, half
 
     def forward(self, x: Tensor) -> Tensor:
         if x.shape[-1] != self.side:
             x = F.interpolate(x, (self.side, self.side), mode="bilinear")
-        logits: Tensor = self.module(x)
-        return logits
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.half):
+            logits: Tensor = self.module(x)
+        return logits.float()
 
 
-def networks(names: tuple[str, ...]) -> dict[str, nn.Module]:
+def networks(names: tuple[str, ...], device: str) -> dict[str, Resized]:
     found = {}
     for name in names:
         module, card = loader().load(name)
+        module = module.to(device, memory_format=torch.channels_last)
         found[name] = Resized(module, card["preprocessing"]["crop"]).eval().requires_grad_(False)
     return found
 
 
-def right_for_all(modules: dict[str, nn.Module], count: int) -> tuple[Tensor, Tensor]:
+def right_for_all(modules: dict[str, Resized], count: int, device: str) -> tuple[Tensor, Tensor]:
     """The first images (count, 3, 224, 224) that every network gets right, and their labels."""
     data = open_data(f"images:{os.environ['BRITTLE_DATA']}/data/imagenet_1000?size=224")
     kept: list[tuple[Tensor, Tensor]] = []
     for start in range(0, len(data), 25):
-        x, labels = data.batch(range(start, min(start + 25, len(data))))
+        x, labels = (part.to(device) for part in data.batch(range(start, min(start + 25, len(data)))))
         with torch.no_grad():
             for module in modules.values():
                 right = module(x).argmax(1) == labels
@@ -122,8 +124,9 @@ def transferattack(where: str, kind: str, options: dict[str, Any], module: nn.Mo
     importlib.import_module("torchvision")  # before pandas has a stand-in, which torch would look into
     sys.modules.setdefault("pandas", ModuleType("pandas"))  # it only reads its tables of labels with that
     sys.path.insert(0, str(Path(os.environ["BRITTLE_CHECKOUTS"]) / "TransferAttack"))
+    where_to = next(module.parameters()).device
     for owner in (torch.Tensor, nn.Module):
-        owner.cuda = lambda self, *_, **__: self  # type: ignore[method-assign]
+        owner.cuda = lambda self, *_, **__: self.to(where_to)  # type: ignore[method-assign]
     base = importlib.import_module("transferattack.attack").Attack
     base.load_model = lambda self, given: given
     attack = getattr(importlib.import_module(f"transferattack.{where}"), kind)(module, **options)
@@ -159,16 +162,20 @@ def main() -> None:
     parser.add_argument("--copies", type=int, default=20)
     parser.add_argument("--methods", default=",".join(CHEAP))
     parser.add_argument("--sides", default="torchattacks,transferattack")
-    parser.add_argument("--batch", type=int, default=25)
+    parser.add_argument("--batch", type=int, default=10)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--half", action="store_true", help="the surrogate crafts in bfloat16, on every side")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     without_torchvision()
-    modules = networks(tuple(dict.fromkeys((given.surrogate, *given.targets.split(",")))))
-    x, labels = right_for_all(modules, given.images)
+    modules = networks(tuple(dict.fromkeys((given.surrogate, *given.targets.split(",")))), given.device)
+    surrogate = modules[given.surrogate]
+    surrogate = Resized(surrogate.module, surrogate.side, given.half).eval().requires_grad_(False)
+    x, labels = right_for_all(modules, given.images, given.device)
     pictures = Pictures.of(x[:: max(1, len(x) // 20)])
     others = [name for name in modules if name != given.surrogate]
-    print(f"{len(x)} images, surrogate {given.surrogate}, {given.copies} copies")
+    print(f"{len(x)} images, surrogate {given.surrogate}, {given.copies} copies{', in bfloat16' if given.half else ''}")
     print(
         f"| method | library | seconds | itself | {' | '.join(others)} | mean |\n|---|---|---:|{'---:|' * (len(others) + 2)}"
     )
@@ -187,7 +194,13 @@ def main() -> None:
         print(f"| {method} | {side} | {seconds:.0f} | {rates} | {mean:.1f} |", flush=True)
         rows.append({"method": method, "library": side, "seconds": seconds, "wrong": wrong, "mean": mean})
         if given.out:
-            named = {"surrogate": given.surrogate, "images": len(x), "copies": given.copies, "seed": given.seed}
+            named = {
+                "surrogate": given.surrogate,
+                "images": len(x),
+                "copies": given.copies,
+                "seed": given.seed,
+                "half": given.half,
+            }
             given.out.write_text(json.dumps({**named, "rows": rows}, indent=1))
 
     noise = brittle.attack(
@@ -195,7 +208,7 @@ def main() -> None:
     ).x_adv
     note("uniform noise", "brittle", 0.0, noise)
     for name in given.methods.split(","):
-        for side, craft in crafts(name, modules[given.surrogate], given.copies, pictures, given.sides):
+        for side, craft in crafts(name, surrogate, given.copies, pictures, given.sides):
             torch.manual_seed(given.seed)
             begun = time.process_time()
             made = [craft(a, b).detach() for a, b in zip(x.split(given.batch), labels.split(given.batch), strict=True)]
