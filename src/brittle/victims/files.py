@@ -8,9 +8,10 @@ from torch import nn
 from ..core.victim import Victim, as_victim
 from ..data.options import check_options, required_path
 from ..errors import InputError
+from ..user_code import see_current_folder
 from .heads import is_head, open_head
 from .networks import load
-from .request import Request, see_current_folder
+from .request import Request
 
 
 def open_net(request: Request) -> Victim:

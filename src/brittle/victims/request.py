@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from dataclasses import dataclass
 
 import torch
@@ -24,13 +22,6 @@ class Request:
     trust: bool
     bounds: Bounds
     given: Bounds | None
-
-
-def see_current_folder() -> None:
-    """The user's own modules lie in the current folder, and may import more later: it stays on the path."""
-    folder = os.getcwd()
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
 
 
 def as_value(text: str) -> int | float | bool | str:
