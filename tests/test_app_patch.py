@@ -240,20 +240,20 @@ def test_a_toaster_patch_works_on_photographs_that_it_was_not_made_on() -> None:
 
 @pytest.mark.slow
 @pytest.mark.data
-def test_one_perturbation_fools_a_network_more_often_than_noise() -> None:
-    exhibit = shown("universal", made_on=120, judged_on=60, epochs=5)
+@pytest.mark.parametrize(("net", "size"), [("mobilenet_v1_0.75_192_qat", 192), ("mobilenet_v2_1.0_224_qat", 224)])
+def test_one_perturbation_fools_a_network_on_most_photographs(net: str, size: int) -> None:
+    exhibit = shown("universal", net, size, made_on=100, judged_on=60, epochs=4)
     own, noise = (int(cell.split(" %")[0]) for cell in exhibit.parts[1].tables[0].rows[0][1:])
-    assert own > noise + 10, exhibit.found
+    assert own > 70 > noise + 30, exhibit.found
 
 
-NET = "mobilenet_v1_0.75_192_qat"
-
-
-def shown(name: str, **how: object) -> Exhibit:
+def shown(name: str, net: str = "mobilenet_v1_0.75_192_qat", size: int = 192, **how: object) -> Exhibit:
     pytest.importorskip("timm")
     from published import network
 
     names = Path(os.environ["BRITTLE_DATA"]) / "data" / "imagenet_1000" / "synset_words.txt"
     experiment = EXPERIMENTS[name]
-    stage = setting(experiment, Victim(network(NET), name=NET, shape=(3, 192, 192), module=network(NET)), classes=names)
+    stage = setting(
+        experiment, Victim(network(net), name=net, shape=(3, size, size), module=network(net)), classes=names
+    )
     return experiment.run(stage, experiment.target, **how)  # type: ignore[call-arg]

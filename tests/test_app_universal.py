@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 import brittle
 from brittle.app.fool import fool
-from brittle.app.universal import universal
+from brittle.app.universal import turned, universal
 from brittle.attacks.fixed.input_optimisation import roughness_slope
 from brittle.cli.main import app
 from brittle.core.victim import Victim
@@ -67,12 +67,42 @@ def test_it_is_the_same_for_the_same_seed(victim: Victim) -> None:
     assert one != other
 
 
+def test_inputs_that_are_fooled_already_are_still_learnt_from(victim: Victim) -> None:
+    x, labels = open_data("digits?split=train").batch(range(100))
+    made, wrong = (
+        universal(victim, (x, given), brittle.linf(0.2), epochs=2) for given in (labels, (labels + 1) % 10)
+    )  # by the wrong labels the model is fooled from the start
+    assert made == wrong
+    assert float(made.delta.abs().mean()) > 0.05
+
+
+def test_outputs_turn_furthest_where_they_point_the_other_way() -> None:
+    clean = torch.tensor([[3.0, 0.0, 0.0], [1.0, 2.0, 2.0], [0.0, 0.0, 5.0]])
+    outputs = torch.tensor([[30.0, 0.0, 0.0], [-1.0, -2.0, -2.0], [7.0, 7.0, 0.0]])
+    assert turned(outputs, clean).tolist() == pytest.approx([-1, 1, 0], abs=1e-6)
+
+
+def test_two_mirrored_outputs_are_told_which_way_to_turn() -> None:
+    weight = torch.linspace(-1, 1, 12)
+
+    def model(x: torch.Tensor) -> torch.Tensor:
+        score = ((x.flatten(1) - 0.5) * weight).sum(1)
+        return torch.stack([score, -score], 1)
+
+    x = (0.5 + 0.1 * weight.view(1, 3, 4)).repeat(7, 1, 1) + 0.01 * torch.arange(7)[:, None, None]
+    made = universal(model, (x, torch.zeros(7, dtype=torch.int64)), brittle.linf(0.3), epochs=10)
+    assert torch.equal(made.delta.flatten().sign(), -weight.sign())
+    assert bool((model(x + made.delta).argmax(1) == 1).all())
+
+
 def test_momentum_helps_where_steps_are_few_and_has_a_range(victim: Victim) -> None:
     data, threat = open_data("digits?split=train"), brittle.linf(0.2)
     plain, followed = (
         universal(victim, data, threat, samples=40, epochs=2, batch_size=4, momentum=m) for m in (0, 0.9)
     )
     assert float(followed.delta.abs().mean()) > float(plain.delta.abs().mean())  # less of it cancels
+    with pytest.raises(brittle.InputError, match="unknown loss 'cosine'"):
+        universal(victim, data, threat, samples=10, loss="cosine")
     with pytest.raises(brittle.InputError, match="momentum=1 is out of range; give 0 or more and less than 1"):
         universal(victim, data, threat, samples=10, momentum=1)
 

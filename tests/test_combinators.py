@@ -110,6 +110,25 @@ def test_replay_is_the_perturbation_and_survives_a_file(tmp_path: Path) -> None:
         brittle.parse_attack("replay:path=nowhere.safetensors")
     with pytest.raises(brittle.InputError, match="shape"):
         _run(Replay.of(torch.zeros(4)), 0.1)
+    (tmp_path / "torn.safetensors").write_bytes((tmp_path / "delta.safetensors").read_bytes()[:-5])
+    with pytest.raises(brittle.InputError, match="torn.safetensors is not a saved perturbation"):
+        Replay.read(tmp_path / "torn.safetensors")
+
+
+def test_a_perturbation_that_cannot_be_written_leaves_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, first = tmp_path / "delta.safetensors", Replay.of(torch.ones(3, 4))
+    first.save(path)
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("brittle.files.os.fsync", full)
+    with pytest.raises(brittle.InputError, match="cannot be written"):
+        Replay.of(torch.zeros(3, 4)).save(path)
+    assert Replay.read(path) == first
+    assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2", "l1", "l0"])

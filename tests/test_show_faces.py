@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import cmath
 import importlib.util
+import math
 import os
 from pathlib import Path
 
@@ -14,7 +16,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from brittle.app.show import EXPERIMENTS, setting
-from brittle.app.show.glasses import faces, frames, glasses, opened
+from brittle.app.show.faces import EYES, aligned, faces
+from brittle.app.show.glasses import frames, glasses, opened
 from brittle.app.show.scene import Scene, blank, scene
 from brittle.core.victim import Victim
 from brittle.errors import InputError
@@ -109,7 +112,7 @@ def test_the_gate_takes_for_nobody_what_is_like_nobody(stage: Scene) -> None:
 
 
 def test_glasses_of_the_right_colours_hide_and_disguise_and_black_ones_do_not(stage: Scene) -> None:
-    exhibit = glasses(stage, attempts=12, steps=60)
+    exhibit = glasses(stage, attempts=12, steps=60, smooth=0.001)
     assert exhibit.held, exhibit.found
     assert "100 % of 12 attempts" in exhibit.found
     rows = exhibit.parts[-1].tables[0].rows
@@ -123,8 +126,47 @@ def test_glasses_of_the_right_colours_hide_and_disguise_and_black_ones_do_not(st
         assert "seen as nobody" in part.panels[2].note
 
 
+def test_a_price_on_roughness_makes_neighbours_alike(stage: Scene) -> None:
+    mask = frames(SIDE, SIDE)[0]
+    inside = (mask[:, 1:] & mask[:, :-1]).numpy()
+
+    def roughness(price: float) -> float:
+        parts = glasses(stage, attempts=6, steps=60, smooth=price).parts[:-1]
+        worn = np.stack([panel.picture for part in parts for panel in part.panels[2:4]]).astype(float)
+        return float(np.abs(np.diff(worn, axis=2))[:, inside].mean())
+
+    assert roughness(0.01) < 0.8 * roughness(0.0)
+
+
+@pytest.mark.parametrize("turned", [0, 20, -35])
+@pytest.mark.parametrize("apart", [17.5, 40, 130])
+def test_aligned_eyes_lie_where_they_belong_whatever_the_picture(turned: float, apart: float) -> None:
+    middle, half = complex(203, 150), cmath.rect(apart / 2, math.radians(turned))
+    eyes = [((middle + side * half).real, (middle + side * half).imag) for side in (-1, 1)]
+    down, across = np.mgrid[:300, :400] + 0.5
+    picture = np.zeros((300, 400, 3))
+    for channel, (x, y) in enumerate(eyes):
+        picture[..., channel] = 255 * np.exp(-((across - x) ** 2 + (down - y) ** 2) / (2 * (apart / 12) ** 2))
+    one, other = (
+        np.asarray(aligned(Image.fromarray(picture.astype(np.uint8)), given), float)
+        for given in ((eyes[0], eyes[1]), (eyes[1], eyes[0]))
+    )
+    assert np.array_equal(one, other)
+    assert one.shape == (112, 112, 3)
+    row, column = np.mgrid[:112, :112] + 0.5
+    for channel, (x, y) in enumerate(EYES):
+        bright = one[..., channel] ** 2
+        found = (bright * column).sum() / bright.sum(), (bright * row).sum() / bright.sum()
+        assert found == pytest.approx((112 * x, 112 * y), abs=0.2)
+
+
+def test_one_point_is_no_pair_of_eyes() -> None:
+    with pytest.raises(InputError, match="are one point; give the middle of each eye, in pixels"):
+        aligned(Image.new("L", (50, 50)), ((3, 4), (3, 4)))
+
+
 def test_everyone_becomes_the_person_named(stage: Scene) -> None:
-    exhibit = glasses(stage, "p5", attempts=5, steps=60)
+    exhibit = glasses(stage, "p5", attempts=5, steps=60, smooth=0.001)
     for part in exhibit.parts[:-1]:
         assert part.panels[3].note.startswith("seen as p5")
     with pytest.raises(InputError, match="unknown person 'p9'"):
@@ -135,7 +177,7 @@ def test_what_is_missing_or_not_aligned_gets_a_sentence(
     stage: Scene, victim: Victim, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(
-        InputError, match="the faces are 40x40, contrasts takes 50x50; align them by eyes, nose and mouth"
+        InputError, match="the faces are 40x40, contrasts takes 50x50; align them to that size as it was trained"
     ):
         faces(Victim(victim.forward, name="contrasts", shape=(3, 50, 50)))
     with pytest.raises(InputError, match="has too few faces"):
@@ -166,7 +208,7 @@ def test_the_claim_comes_true_on_a_recogniser_that_others_trained(
 
 
 def _align(folder: Path, people: int) -> None:
-    """The faces as the recogniser takes them: found and aligned by the cascade beside its weights."""
+    """The faces as the recogniser takes them, aligned by the eyes that the cascade beside its weights finds."""
     from published import network
 
     root = Path(os.environ["BRITTLE_DATA"])
@@ -181,5 +223,5 @@ def _align(folder: Path, people: int) -> None:
         for path in sorted(person.glob("*.png"))[:8]:
             picture = np.pad(np.asarray(Image.open(path).convert("RGB")), ((20, 20), (20, 20), (0, 0)), mode="edge")
             _, scores, landmarks = cascade.detect(net, picture)
-            best = landmarks[int(np.argmax(scores))]
-            Image.fromarray(cascade.align(picture, best)).save(folder / person.name / path.name)
+            left, right = (tuple(map(float, eye)) for eye in landmarks[int(np.argmax(scores))][:2])
+            aligned(Image.fromarray(picture), (left, right)).save(folder / person.name / path.name)

@@ -23,7 +23,7 @@ def universal(
     ] = None,
     samples: Annotated[int, typer.Option(help="the first so many")] = 1000,
     epochs: Annotated[int, typer.Option(help="passes over them")] = 10,
-    batch_size: options.BATCH = 128,
+    batch_size: options.BATCH = 32,
     seed: options.SEED = 0,
     device: options.DEVICE = None,
     trust: options.TRUST = False,

@@ -9,10 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ...attacks.fixed.gradient_ascent import GradientAscent
+from ...attacks.fixed.input_optimisation import InputOptimisation
 from ...core.victim import Victim
-from ...data.downloads import find
-from ...data.open import open_data
 from ...data.samples import Samples
 from ...errors import InputError, unknown
 from ...report.exhibit import Exhibit, Panel, Part, Table
@@ -21,14 +19,10 @@ from ...report.shares import Share, share
 from ...report.words import percent
 from ...threats import box
 from ..attack import attack
+from .faces import EYES, Eyes, faces
 from .fresh import said
 from .scene import Scene
 
-FACES = "faces"
-EYES = (
-    (0.3419, 0.4616),
-    (0.6565, 0.4602),
-)  # across and down, of faces aligned as ArcFace takes them, Deng et al. 2019, arXiv:1801.07698
 FALSE_ACCEPTS = 0.001
 NOBODY = 0
 SHOWN = 3
@@ -75,12 +69,14 @@ def glasses(
     steps: int = 200,
     people: int | None = None,
     spare: float = 0.03,
+    smooth: float = 0.003,
 ) -> Exhibit:
     """Frames of any colours by which people are taken for nobody, and for somebody else; and black frames, for which nobody tried.
 
     scene.victim: pictures of aligned faces -> embeddings, compared by their cosine. The faces are those of the data set "faces", a folder
     for each person. target: the folder of whom everyone should be taken for; empty: of another person at random. people: the first so
     many. The attack aims `spare` beyond the threshold, because pictures are judged as stored in 8 bits.
+    smooth: the price of roughness, for inputs in [0, 1]: of neighbours that differ, a camera sees the mean (Sharif et al., section 4.2).
     """
     gate = opened(scene.victim, faces(scene.victim), people)
     mask = frames(*gate.probes.shape[2:])
@@ -98,14 +94,14 @@ def glasses(
     black = torch.where(mask, torch.full_like(x, scene.victim.lower), x)
     worn = {
         "black": black,
-        "hide": _coloured(scene, gate, black, own, torch.full_like(own, NOBODY), mask, steps, -spare),
-        "become": _coloured(scene, gate, black, own, others, mask, steps, spare),
+        "hide": _coloured(scene, gate, black, own, torch.full_like(own, NOBODY), mask, steps, smooth, -spare),
+        "become": _coloured(scene, gate, black, own, others, mask, steps, smooth, spare),
     }
     seen = {name: _outputs(gate.as_classifier(), pictures).argmax(1) for name, pictures in worn.items()}
     return _exhibit(scene, gate, mask, steps, x, own, others, worn, seen)
 
 
-def frames(height: int, width: int, eyes: tuple[tuple[float, float], tuple[float, float]] = EYES) -> Tensor:
+def frames(height: int, width: int, eyes: Eyes = EYES) -> Tensor:
     """Where glasses are (1, height, width) bool: two rounded rims about the eyes, a bridge and the temples.
 
     eyes: across and down, as shares of width and height. All sizes are shares of the distance between the eyes.
@@ -124,23 +120,6 @@ def frames(height: int, width: int, eyes: tuple[tuple[float, float], tuple[float
     bridge = (side < 0.18) & ((v + 0.06).abs() < 0.08)
     temples = (side > 0.9) & ((v + 0.1).abs() < 0.07)
     return ((outer & ~inner) | bridge | temples)[None]
-
-
-def faces(victim: Victim) -> Samples:
-    """The data set "faces", of the victim's size. InputError where it is not there, or the faces are not aligned to that size."""
-    found = find(FACES, "*/*.png") or find(FACES, "*/*.jpg")
-    if not found:
-        raise InputError(
-            f"the faces are in no folder {FACES} of $BRITTLE_DATA; put a folder for each person there, of aligned faces"
-        )
-    grey = "?grey=1" if victim.shape[:1] == (1,) else ""
-    samples = open_data(f"images:{found[0].parent.parent}{grey}")
-    if victim.shape and samples.shape != victim.shape:
-        got, wanted = ("x".join(map(str, shape[1:])) for shape in (samples.shape, victim.shape))
-        raise InputError(
-            f"the faces are {got}, {victim.name} takes {wanted}; align them by eyes, nose and mouth to that size, as it was trained"
-        )
-    return samples
 
 
 def opened(victim: Victim, samples: Samples, people: int | None = None) -> Gate:
@@ -194,13 +173,16 @@ def _person(gate: Gate, name: str) -> int:
 
 
 def _coloured(
-    scene: Scene, gate: Gate, black: Tensor, own: Tensor, wanted: Tensor, mask: Tensor, steps: int, stricter: float
-) -> Tensor:
+    scene: Scene, gate: Gate, black: Tensor, own: Tensor, wanted: Tensor, mask: Tensor, steps: int, smooth: float,
+    stricter: float,
+) -> Tensor:  # fmt: skip
     """Black glasses in colours that make the people `wanted`, as read back from 8 bits."""
     span = scene.victim.upper - scene.victim.lower
-    ascent = GradientAscent(steps=steps, step_size=8 / 255 * span, loss="margin", momentum=0.9, keep="best", stop=True)
+    method = InputOptimisation(
+        steps=steps, step_size=8 / 255 * span, loss="margin", total_variation=smooth / span**2, stop=True
+    )
     judged = gate.as_classifier(stricter)
-    found = attack(ascent, judged, black, own, box(mask), targets=wanted, seed=scene.seed, batch_size=TOGETHER)
+    found = attack(method, judged, black, own, box(mask), targets=wanted, seed=scene.seed, batch_size=TOGETHER)
     levels = ((found.x_adv - scene.victim.lower) / scene.level).round()
     return torch.where(mask, scene.victim.lower + levels * scene.level, black)
 
@@ -238,7 +220,7 @@ def _exhibit(
             f"cosine above {gate.threshold:.2f}: {said(gate.measured)} of strangers, {said(gate.known)} of those who are known",
         ),
         ("threat", f"any colours where the glasses are, {float(mask.float().mean()):.0%} of the picture"),
-        ("attack", f"up to {steps} signed steps of 8/255 with momentum 0.9 from black glasses, on the cosines"),
+        ("attack", f"up to {steps} steps of Adam from black glasses on the cosines, with a price on roughness"),
         ("paper", "Sharif, Bhagavatula, Bauer and Reiter, CCS 2016, doi:10.1145/2976749.2978392"),
     )
     question = "Can a pair of glasses make a face recogniser see nobody, or somebody else?"

@@ -24,7 +24,7 @@ SHOWN = 4
 
 
 def universal_perturbation(
-    scene: Scene, target: str = "", *, made_on: int = 300, judged_on: int = 200, epochs: int = 8, batch_size: int = 10
+    scene: Scene, target: str = "", *, made_on: int = 300, judged_on: int = 300, epochs: int = 3, batch_size: int = 10
 ) -> Exhibit:
     """One perturbation within 10/255, made on some photographs: how often it changes the class of others, here and on `scene.others`.
 
@@ -42,8 +42,6 @@ def universal_perturbation(
         targets=wanted,
         epochs=epochs,
         batch_size=batch_size,
-        momentum=0.9,
-        loss="margin",
         bounds=bounds,
         seed=scene.seed,
     ).delta
@@ -82,15 +80,16 @@ def universal_perturbation(
         f"One perturbation of {LEVELS}/255 changes the class of {percent(own)} of {judged_on} photographs that it was not made on; "
         f"random signs of that size {percent(noise)}." + (f" Elsewhere: {', '.join(elsewhere)}." if elsewhere else "")
     )
+    away = "turn away from those of the photographs as they are" if wanted is None else f"say “{scene.name(wanted)}”"
     facts = (
         ("network", victim.name),
         ("threat", f"linf, {LEVELS}/255 of the input range"),
-        (
-            "made by",
-            f"{epochs} passes over {made_on} photographs, {batch_size} at a time, up the margins of those not fooled yet; momentum 0.9",
-        ),
+        ("made by", f"{epochs} passes over {made_on} photographs, {batch_size} at a time, so that the outputs {away}"),
         ("on other networks", "resized to the pictures that they take"),
-        ("papers", "Moosavi-Dezfooli et al. 2017, arXiv:1610.08401; Shafahi et al. 2020, arXiv:1811.11304"),
+        (
+            "papers",
+            "Moosavi-Dezfooli et al. 2017, arXiv:1610.08401; Shafahi et al. 2020, arXiv:1811.11304; Zhang et al., ICCV 2021",
+        ),
     )
     question = "Is there one change for all pictures, or must each have its own?"
     held = own.low > noise.high

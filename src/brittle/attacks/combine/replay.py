@@ -14,6 +14,7 @@ from torch import Tensor
 from ...core.access import Access
 from ...core.problem import Problem
 from ...errors import InputError
+from ...files import write_whole
 
 
 @dataclass(frozen=True)
@@ -41,18 +42,20 @@ class Replay:
     @classmethod
     def read(cls, path: str | Path) -> Replay:
         """From a file that `save` wrote."""
+        from safetensors import SafetensorError
         from safetensors.torch import load_file
 
         try:
-            return cls.of(load_file(path)["delta"])
-        except (OSError, KeyError, ValueError) as error:
+            delta = load_file(path)["delta"]
+        except (OSError, KeyError, ValueError, SafetensorError) as error:
             raise InputError(f"{path} is not a saved perturbation ({error}); write one with Replay.save") from error
+        return cls.of(delta)
 
     def save(self, path: str | Path) -> None:
-        """As a safetensors file with one tensor, `delta`."""
-        from safetensors.torch import save_file
+        """As a safetensors file with one tensor, `delta`, there whole or not at all. InputError where it cannot be written."""
+        from safetensors.torch import save
 
-        save_file({"delta": self.delta}, path)
+        write_whole(Path(path), save({"delta": self.delta}))
 
     @property
     def delta(self) -> Tensor:
