@@ -144,8 +144,40 @@ def test_data_that_do_not_fit_are_a_finding(photos):
     assert kinds(found) == ["refused"]
     assert "1x8x8, the model takes 3x16x16" in found.findings[0].measured
     few = brittle.inspect(victim(nn.Sequential(Means(), nn.Linear(3, 2)).eval()), photos, samples=36)
-    assert kinds(few) == ["refused"]
-    assert "out of range: the model has 2 classes" in few.findings[0].measured
+    assert kinds(few)[0] == "classes"
+    assert few.findings[0].measured.endswith("has 3 classes, the model 2 outputs.")
+    assert few.accuracy is None
+
+
+class Brightness(nn.Module):
+    """Takes grey pictures; the class is their brightness, in tenths."""
+
+    def forward(self, x):
+        if x.shape[1] != 1:
+            raise RuntimeError("expected 1 channel")
+        return -(x.mean((1, 2, 3))[:, None] - torch.arange(10) / 10).abs() * 9
+
+
+@pytest.mark.parametrize(("by", "mend"), [(1, "outputs[:, 1:]"), (-1, "from 0")])
+def test_classes_that_count_one_further_are_seen(by, mend):
+    labels = torch.arange(40) % 8 + 1
+    x = (labels / 10 + 0.02)[:, None, None, None].expand(-1, 1, 4, 4)
+    found = brittle.inspect(Brightness().eval(), (x, labels), samples=40)
+    assert found.accuracy.value == 1
+    assert not {"classes", "accuracy"} & {*kinds(found)}
+    found = brittle.inspect(Brightness().eval(), (x, labels - by), samples=40)
+    assert f"its answer is the label {'plus' if by > 0 else 'minus'} one on 40" in found.findings[-1].measured
+    assert mend in found.findings[-1].mend
+
+
+def test_a_model_that_takes_grey_pictures_or_flat_ones_is_seen(photos):
+    assert "grey: give grey pictures" in brittle.inspect(Brightness().eval(), photos + "?size=9").findings[0].mend
+    grey = brittle.inspect(Brightness().eval(), photos + "?size=9&grey=1")
+    assert "failed" not in kinds(grey)
+    flat = brittle.inspect(nn.Linear(64, 10).eval(), "digits").findings[0]
+    assert (flat.kind, "nn.Flatten()" in flat.mend) == ("failed", True)
+    odd = brittle.inspect(nn.Linear(5, 3).eval(), photos + "?size=9").findings[0]
+    assert odd.mend == "Give data of the shape and range that the model takes."
 
 
 def test_data_of_0_to_255_on_a_model_of_0_to_1(photos):

@@ -21,7 +21,7 @@ from brittle.core.victim import as_victim
 from brittle.data import open_data
 from brittle.errors import InputError
 from brittle.victims import open_victim
-from brittle.victims.heads import HeadCard, features, fit_head, is_head, last_linear, save_head
+from brittle.victims.heads import HeadCard, features, fit_head, is_head, last_linear, save_head, with_head
 from test_cli import run_brittle
 
 MODULE = """
@@ -104,6 +104,45 @@ def test_features_are_those_before_the_last_linear_layer(folder: Path) -> None:
     with torch.no_grad():
         assert torch.allclose(found[40:50], module[:3](data.batch(range(40, 50))[0]), atol=1e-6)
     assert not module[3]._forward_pre_hooks
+
+
+@pytest.mark.parametrize("behind", [[], [nn.ReLU(inplace=True)]])
+def test_a_network_may_end_in_a_convolution(behind: list[nn.Module]) -> None:
+    """As SqueezeNet and its kin: the head then takes the mean over the places of what enters it, and its logits may be negative."""
+    torch.manual_seed(3)
+    body = nn.Sequential(nn.Conv2d(1, 12, 3), nn.Tanh())
+    module = nn.Sequential(body, nn.Conv2d(12, 7, 1, padding=1), *behind, nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
+    victim, data = as_victim(module), open_data("digits")
+    x, labels = data.batch(range(60))
+    layer = last_linear(victim, x[:1])
+    assert layer == "1"
+    inputs = features(victim, layer, data)
+    with torch.no_grad():
+        assert torch.allclose(inputs[:60], body(x).mean((2, 3)), atol=1e-6)
+    head = fit_head(inputs[:60], labels, 10)
+    headed = with_head(victim, layer, head, data.classes, "h")
+    with torch.no_grad():
+        assert torch.allclose(headed(x), head(body(x).mean((2, 3))), atol=1e-5)
+        assert (headed(x) < 0).any()
+    (grad,) = torch.autograd.grad(headed(x.requires_grad_()).sum(), x)
+    assert (grad != 0).all()
+    assert victim(x).shape == (60, 7)  # which is as it was
+    assert not module[1]._forward_pre_hooks
+
+
+def test_squeezenet_opens_again_with_its_head(folder: Path) -> None:
+    pytest.importorskip("torchvision")
+    backbone = "torchvision:squeezenet1_1?weights=none&size=32x32"
+    for name, level in (("dark", 60), ("light", 190)):
+        (folder / "leaves" / name).mkdir(parents=True)
+        Image.new("RGB", (32, 32), (level, level, level)).save(folder / "leaves" / name / "0.png")
+    assert train_head("images:leaves", "h.safetensors", backbone=backbone) == 1.0
+    victim, bare = open_victim("h.safetensors"), open_victim(backbone)
+    x, head = torch.rand(3, 3, 32, 32), load_file("h.safetensors")
+    with torch.no_grad():
+        inside = bare.module.network.features((x - bare.module.mean) / bare.module.std).mean((2, 3))  # type: ignore[union-attr]
+        assert torch.allclose(victim(x), inside @ head["weight"].T + head["bias"], atol=1e-4)
+    assert victim.digest == open_victim("h.safetensors").digest != bare.digest
 
 
 def test_another_backbone_is_refused(folder: Path) -> None:

@@ -10,7 +10,7 @@ from PIL import Image
 import vision_ops  # noqa: F401
 from brittle.data import open_data
 from brittle.errors import InputError
-from brittle.victims import open_victim
+from brittle.victims import huggingface, open_victim
 from brittle.victims.preprocess import as_taken
 
 transformers = pytest.importorskip("transformers")
@@ -82,10 +82,11 @@ def test_the_logits_are_those_of_the_model_and_its_processor(saved, model):
     assert victim.classes == ("cat", "dog", "newt")
 
 
-def test_pictures_of_other_sizes_differ_by_rounding_alone(saved, model, tmp_path):
+@pytest.mark.parametrize(("height", "width"), [(90, 70), (91, 70), (73, 101)])
+def test_pictures_of_other_sizes_differ_by_rounding_alone(saved, model, tmp_path, height, width):
     """Its processor resamples 8-bit tensors, Pillow 8-bit pictures, the resize inside does not round: levels apart, not places."""
     folder, processor = saved
-    image = picture(1, 90, 70)  # an even number of rows is cropped away: processors round half a pixel their own way
+    image = picture(1, height, width)
     (tmp_path / "photos" / "0").mkdir(parents=True)
     image.save(tmp_path / "photos" / "0" / "0.png")
     victim = open_victim(f"hf:{folder}")
@@ -96,6 +97,19 @@ def test_pictures_of_other_sizes_differ_by_rounding_alone(saved, model, tmp_path
     seen = ((x.flip(1) if preparation.backwards else x) - mean) / std
     assert ((seen - wanted).abs() * std).max() <= 2.01 / 255
     assert ((seen - wanted).abs() * std).mean() <= 0.5 / 255
+
+
+@pytest.mark.parametrize("beyond", range(8))
+def test_the_middle_is_that_of_the_processor_to_the_pixel(saved, beyond):
+    folder, processor = saved
+    framing = open_victim(f"hf:{folder}").module.preparation.framing
+    if not isinstance(framing.scaled, int):
+        return  # it is stretched, and nothing is cropped
+    image = picture(3, framing.scaled + beyond, framing.scaled)  # nothing to resize
+    processor.do_normalize = processor.do_rescale = False
+    processor.do_flip_channel_order = False
+    wanted = processor(images=image, return_tensors="pt")["pixel_values"][0]
+    assert torch.equal(torch.from_numpy(np.array(framing.apply(image))).permute(2, 0, 1).float(), wanted.float())
 
 
 def test_attacks_may_begin_before_the_resize(saved, model):
@@ -150,9 +164,10 @@ def test_the_hub_is_asked_only_for_what_is_not_on_disk(monkeypatch, tmp_path, mo
         raise OSError("offline")
 
     monkeypatch.setattr(transformers.AutoModelForImageClassification, "from_pretrained", from_pretrained)
+    monkeypatch.setattr(huggingface, "check_hub", lambda what, _: asked.append(what))
     with pytest.raises(InputError, match="offline.*access to the network"):
         open_victim("hf:somebody/model")
-    assert asked == [("somebody/model", True, False), ("somebody/model", False, False)]
+    assert asked == [("somebody/model", True, False), "hf:somebody/model", ("somebody/model", False, False)]
     asked.clear()
     with pytest.raises(InputError, match="offline"):
         open_victim(f"hf:{tmp_path}")

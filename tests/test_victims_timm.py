@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +20,12 @@ from brittle.data.framing import Framing
 from brittle.errors import InputError
 from brittle.runs.classify import build
 from brittle.victims import open_victim
+from brittle.victims import timm as timm_victims
 from brittle.victims.preprocess import Preparation, Prepared, as_taken, framed
 from test_cli import run_brittle
 
 timm = pytest.importorskip("timm")
+huggingface_hub = pytest.importorskip("huggingface_hub")
 
 TINY = "timm:test_resnet?pretrained=0"  # 0.5 million weights, pictures of 160x160
 
@@ -128,6 +131,53 @@ def test_small_pictures_are_padded_with_black():
     assert torch.equal((framed(x, framing)[0] * 255).round().byte(), pillow)
     assert pillow.shape == (3, 6, 5)
     assert (pillow == 0).sum() == 3 * (6 * 5 - 3 * 4)
+
+
+@pytest.mark.parametrize("mode", ["center", "squash", "border"])
+@pytest.mark.parametrize("size", [(32, 32), (40, 24)])
+@pytest.mark.parametrize("share", [0.875, 1.0])
+def test_pictures_are_framed_pixel_by_pixel_as_timm_does_it(mode, size, share):
+    mean = (0.2, 0.5, 0.81)
+    found = {"input_size": (3, *size), "crop_pct": share, "crop_mode": mode, "interpolation": "bicubic"}
+    found |= {"mean": mean, "std": (0.3, 0.2, 0.1)}
+    preparation = timm_victims._preparation(found, 3)
+    transform = timm.data.create_transform(**found, is_training=False, normalize=False)
+    for height, width in ((61, 43), (43, 60), (29, 91), (90, 31), (20, 17), (36, 36)):
+        rough = Image.fromarray(np.random.default_rng(height).integers(0, 256, (7, 7, 3), dtype=np.uint8))
+        picture = rough.resize((width, height), Image.Resampling.BILINEAR)
+        seen = torch.from_numpy(np.array(preparation.framing.apply(picture))).permute(2, 0, 1)
+        assert torch.equal(seen, transform(picture)), (height, width)
+        x = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None].float() / 255
+        assert (framed(x, preparation.framing)[0] * 255 - seen).abs().max() < 3  # Pillow rounds twice, bicubically
+
+
+def test_another_size_that_is_no_square_is_covered(photos):
+    framing = Framing(size=(160, 160), scaled=180).resized((80, 120))
+    assert (framing.scaled, framing.fit) == ((90, 135), "covering")
+    assert framing.scale_of(200, 100) == (270, 135)  # by its shorter side alone it would be 180x90, and black beside
+    assert framing.resized((160, 240)).scaled == (180, 270)
+
+
+def test_a_grey_border_is_the_mean_of_the_colours():
+    framing = Framing(size=(4, 8), scaled=(4, 8), fit="within", border=(30, 60, 120))
+    assert np.array(framing.apply(Image.new("L", (4, 4), 200)))[0].tolist() == [70, 70, 200, 200, 200, 200, 70, 70]
+    deep = Image.fromarray(np.full((4, 4), 0.5, dtype=np.float32))
+    assert np.array(framing.apply(deep))[0, 0] == pytest.approx(70 / 255)
+
+
+def test_every_framing_is_called_otherwise():
+    """Data know their pictures by it."""
+    options = {
+        "fit": "within",
+        "border": (1, 2, 3),
+        "down": True,
+        "interpolation": "bicubic",
+        "scaled": 9,
+        "size": (4, 4),
+    }
+    framing = Framing(size=(4, 5), scaled=(6, 7))
+    names = [str(framing), *(str(replace(framing, **{key: value})) for key, value in options.items())]
+    assert len({*names}) == len(names)
 
 
 def test_options_change_the_preparation(weights):
@@ -263,6 +313,7 @@ def test_wrong_strings_are_refused(text, sentence):
 
 
 def test_weights_that_cannot_be_fetched(monkeypatch):
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)  # the hub itself is not asked
     monkeypatch.setattr(timm, "create_model", lambda *_, **__: (_ for _ in ()).throw(OSError("no route to host")))
     with pytest.raises(InputError, match="no route to host.*checkpoint=FILE"):
         open_victim("timm:test_resnet")
@@ -271,6 +322,15 @@ def test_weights_that_cannot_be_fetched(monkeypatch):
 def test_without_timm(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "timm", None)
     with pytest.raises(InputError, match=r"pip install 'brittle\[timm\]'"):
+        open_victim(TINY)
+
+
+def test_a_torchvision_of_another_build_is_named(monkeypatch):
+    def imported(_):
+        raise RuntimeError("operator torchvision::nms does not exist")
+
+    monkeypatch.setattr("brittle.victims.packages.import_module", imported)
+    with pytest.raises(InputError, match="not built for the torch that is installed.*install both from one index"):
         open_victim(TINY)
 
 

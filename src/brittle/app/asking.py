@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Iterator
 
@@ -12,6 +13,9 @@ from torch import Tensor
 from ..core.access import Access
 from ..core.checks import check_outputs
 from ..core.victim import Victim
+from ..data.samples import Samples
+
+CROWD_VALUES = 32_000_000  # numbers of a crowd at most, 128 MB: 212 colour pictures of 224x224
 
 
 def answers(victim: Victim, x: Tensor, seed: int) -> Tensor:
@@ -19,6 +23,12 @@ def answers(victim: Victim, x: Tensor, seed: int) -> Tensor:
     asked = x.to(victim.device, victim.dtype).clamp(victim.lower, victim.upper)
     with torch.no_grad(), evaluating(victim, seed):
         return check_outputs(victim(asked), len(x)).cpu()
+
+
+def crowd(data: Samples, after: int, most: int) -> tuple[Tensor, Tensor]:
+    """Up to `most` samples behind the first `after`, fewer where they are large: x (N, *S), labels (N,)."""
+    fitting = max(CROWD_VALUES // math.prod(data.shape), 1)
+    return data.batch(range(after, min(after + min(most, fitting), len(data))))
 
 
 def seconds_of(victim: Victim, x: Tensor, seed: int) -> tuple[float, float | None]:

@@ -16,6 +16,7 @@ from ..errors import InputError
 from ..threats import parse_threat
 from ..victims.open import open_victim
 from ..victims.preprocess import as_taken
+from .asking import crowd
 
 CROWD = 2000  # further samples, for what a few cannot show
 
@@ -46,11 +47,10 @@ def diagnose(
         model, bounds or ((0.0, 1.0) if isinstance(data, tuple | list) else given.bounds), device, trust
     )
     given = as_taken(given, victim)
-    count, few = len(given), min(samples, len(given))
+    few = min(samples, len(given))
     x, labels = given.batch(range(few))
     threat.around(x[:1], victim.lower, victim.upper)
-    others = given.batch(range(few, min(few + CROWD, count)))
-    return diagnose_victim(victim, x, labels, threat, others=others, dear=dear, seed=seed)
+    return diagnose_victim(victim, x, labels, threat, others=crowd(given, few, CROWD), dear=dear, seed=seed)
 
 
 def open_as_it_is(

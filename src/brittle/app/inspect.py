@@ -22,7 +22,7 @@ from ..report.words import amount, counted, interval, percent, several
 from ..victims.preprocess import Prepared, as_taken
 from .asking import answers, seconds_of
 from .diagnose import open_as_it_is, widened
-from .mistakes import failed, mistakes, refused
+from .mistakes import failed, mistakes, refused, too_few
 
 TIMED = 8  # samples whose forward and backward are timed together
 GIVES = {Access.GRADIENT: "scores and gradients", Access.SCORES: "scores", Access.LABELS: "labels alone"}
@@ -131,18 +131,23 @@ def inspect(
             outputs = answers(victim, x, seed)
             if labels is None:
                 labels = outputs.argmax(1)
-            elif int(labels.max()) < outputs.shape[1]:
+            elif given is not None and len(given.classes) > outputs.shape[1]:
+                findings.append(too_few(outputs.shape[1], given))
+                labels = outputs.argmax(1)
+            else:
                 accuracy = share(int((outputs.argmax(1) == labels).sum()), len(labels))
             seconds = seconds_of(victim, x[:TIMED], seed)
             findings += diagnose_victim(victim, x, labels, None, seed=seed).findings
         except InputError as error:
             findings.append(refused(error))
         except Exception as error:  # the model's own, whatever it is
-            findings.append(failed(error, x))
-    if given is not None and x is not None and labels is not None and accuracy is not None:
-        found = mistakes(victim, given, x, labels, accuracy, seed)
+            findings.append(failed(error, victim, x, seed))
+    if given is not None and x is not None and labels is not None and outputs is not None and accuracy is not None:
+        found = mistakes(victim, given, x, labels, outputs, accuracy, seed)
         told = {finding.kind for finding in found}
-        findings = [finding for finding in findings if finding.kind not in told] + found
+        explained = {"accuracy"} if "normalisation" in {finding.kind for finding in findings} else set()
+        findings = [finding for finding in findings if finding.kind not in told]
+        findings += [finding for finding in found if finding.kind not in explained]
     classes = outputs.shape[1] if outputs is not None else len(victim.classes)
     return Inspection(
         name=victim.name,

@@ -23,12 +23,19 @@ USUAL = {  # preparations of networks, as options
     "mean=0&std=1/255": ((0.0,), (1 / 255,)),
 }
 FAR = 0.25  # of the samples, by which another preparation must be better
+SEVERAL = 4  # classes among the samples, before a shift of one can be told from a few that are taken for each other
 MOSTLY = 0.5  # of the samples, that a model should be right on
 
 
-def mistakes(victim: Victim, data: Samples, x: Tensor, labels: Tensor, accuracy: Share, seed: int) -> list[Finding]:
-    """Why a model may be wrong so often."""
-    found = _preparations(victim, x, labels, accuracy, seed) or _names(victim, data, labels, accuracy)
+def mistakes(
+    victim: Victim, data: Samples, x: Tensor, labels: Tensor, outputs: Tensor, accuracy: Share, seed: int
+) -> list[Finding]:
+    """Why a model may be wrong so often. outputs (B, C) are its answers to x (B, *S)."""
+    found = (
+        _shifted(outputs, labels, accuracy)
+        or _preparations(victim, x, labels, accuracy, seed)
+        or _names(victim, data, labels, accuracy)
+    )
     if found or accuracy.high >= MOSTLY or not accuracy.count:
         return found
     return [
@@ -40,6 +47,28 @@ def mistakes(victim: Victim, data: Samples, x: Tensor, labels: Tensor, accuracy:
             "Compare mean, std, size and the order of the classes with those it was trained with.",
         )
     ]
+
+
+def _shifted(outputs: Tensor, labels: Tensor, accuracy: Share) -> list[Finding]:
+    """Answers that are right, counted one further: a class before the first, or labels that count from 1."""
+    if len(set(labels.tolist())) < SEVERAL:
+        return []
+    for by, mend in (
+        (1, "If its first output is no class of the data, such as background, let it answer outputs[:, 1:]."),
+        (-1, "Count the labels from 0."),
+    ):
+        right = int((outputs.argmax(1) == labels + by).sum())
+        if right >= accuracy.count + FAR * accuracy.n:
+            return [
+                Finding(
+                    "classes",
+                    f"On {counted(accuracy.n, 'sample')} the model is right on {accuracy.count}; its answer is the label "
+                    f"{'plus' if by > 0 else 'minus'} one on {right}.",
+                    "Labels are compared by number, so right answers count as wrong ones.",
+                    mend,
+                )
+            ]
+    return []
 
 
 def _preparations(victim: Victim, x: Tensor, labels: Tensor, accuracy: Share, seed: int) -> list[Finding]:
@@ -85,8 +114,19 @@ def _names(victim: Victim, data: Samples, labels: Tensor, accuracy: Share) -> li
     ]
 
 
+def too_few(outputs: int, data: Samples) -> Finding:
+    """Labels for which the model has no output."""
+    return Finding(
+        "classes",
+        f"{data.name} has {len(data.classes):,} classes, the model {counted(outputs, 'output')}.",
+        "A label without an output is never right.",
+        "Give data of the model's classes, or the network that was trained on these; classes count from 0.",
+    )
+
+
 def refused(error: InputError) -> Finding:
     measured, _, mend = str(error).partition("; ")
+    mend = mend or "give a model and data that fit each other"
     return Finding(
         "refused",
         f"{measured[:1].upper()}{measured[1:]}.",
@@ -95,11 +135,34 @@ def refused(error: InputError) -> Finding:
     )
 
 
-def failed(error: Exception, x: Tensor) -> Finding:
+def failed(error: Exception, victim: Victim, x: Tensor, seed: int) -> Finding:
+    """A model that raises, with the form of the inputs in which it answers, if a usual one is."""
     reason = (str(error).strip() or "no message").splitlines()[0]
+    mend = "Give data of the shape and range that the model takes."
+    for said, other in _forms(x).items():
+        with contextlib.suppress(Exception):  # the model's own, whatever it is
+            answers(victim, other, seed)
+            mend = f"It answers when the inputs are {said}."
+            break
     return Finding(
         "failed",
         f"Asked about {counted(len(x), 'input')} of shape {tuple(x.shape[1:])} the model raised {type(error).__name__}: {reason}.",
         "Nothing can be attacked like this.",
-        "Give data of the shape and range that the model takes.",
+        mend,
     )
+
+
+def _forms(x: Tensor) -> dict[str, Tensor]:
+    """x (B, *S) as other models take it."""
+    flat = {"flat: let the model begin with nn.Flatten()": x.flatten(1)} if x.ndim > 2 else {}
+    if x.ndim != 4:
+        return flat
+    if x.shape[1] == 3:
+        other = {"grey: give grey pictures, of a folder images:FOLDER?grey=1": x.mean(1, keepdim=True)}
+    else:
+        other = {
+            "colour pictures: give such, or let the model begin with x.expand(-1, 3, -1, -1)": x[:, :1].expand(
+                -1, 3, -1, -1
+            )
+        }
+    return other | {"channels last: let the model begin with x.permute(0, 2, 3, 1)": x.permute(0, 2, 3, 1)} | flat

@@ -73,7 +73,15 @@ def download(published: Published, folder: Path) -> Path:
             f"was changed; try again, or put the right file into {folder}"
         ) from error
     except OSError as error:  # every error of requests is one
-        raise InputError(_failed(published, url, folder, f"{type(error).__name__}: {error}")) from error
+        cause = _first(error)
+        raise InputError(_failed(published, url, folder, f"{type(cause).__name__}: {cause}")) from error
+
+
+def _first(error: BaseException) -> BaseException:
+    """What went wrong below all that was raised because of it."""
+    while earlier := error.__cause__ or error.__context__:
+        error = earlier
+    return error
 
 
 def _failed(published: Published, url: str, folder: Path, reason: str) -> str:

@@ -53,7 +53,12 @@ def _read(path: Path) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             return load_file(path)
         held = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except pickle.UnpicklingError:  # its own words advise to run whatever the file holds
+        raise InputError(
+            f"checkpoint={path} cannot be read as plain weights (it is damaged, or holds objects, which may run code when they are "
+            "read); save model.state_dict(), best with safetensors"
+        ) from None
+    except (OSError, SafetensorError, RuntimeError, EOFError, ValueError, KeyError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(
             f"checkpoint={path} cannot be read as plain weights ({reason}); save model.state_dict(), best with safetensors"

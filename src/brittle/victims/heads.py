@@ -31,7 +31,7 @@ ROUNDS = 500  # of L-BFGS at most; some dozens do
 
 @dataclass(frozen=True)
 class HeadCard:
-    """What a file says of the head in it. `layer` is the backbone's last linear layer, whose place the head takes."""
+    """What a file says of the head in it. `layer` is the backbone's last, whose place the head takes."""
 
     backbone: str  # a VICTIM string
     digest: str  # of the backbone as it was opened
@@ -50,17 +50,19 @@ def check_backbone(text: str) -> None:
 
 
 def last_linear(backbone: Victim, x: Tensor) -> str:
-    """The name of the linear layer that gives the network's outputs, seen while x (B, *S) passes.
+    """The name of the layer that gives the network's outputs, seen while x (B, *S) passes.
 
-    Raises InputError for a victim that is no torch network, and for one whose outputs are not those of a linear layer (B, F) -> (B, C).
+    A linear one (B, F) -> (B, C), or, as in SqueezeNet, a convolution (B, F, H, W) -> (B, C, H, W) whose mean over the places is the
+    output, behind a ReLU or not.
+    Raises InputError for a victim that is no torch network, and for one that ends otherwise.
     """
     if backbone.module is None or backbone.forward is not backbone.module:
         raise InputError(f"{backbone.name} is no torch network; a head needs the features inside one")
     module, seen = backbone.module, dict[str, Tensor]()
     handles = [
-        part.register_forward_hook(lambda _, __, output, name=name: seen.update({name: output}))
+        part.register_forward_hook(lambda _, __, output, name=name: seen.update({name: output.clone()}))
         for name, part in module.named_modules()
-        if name and isinstance(part, nn.Linear)
+        if name and isinstance(part, nn.Linear | nn.Conv2d)
     ]
     try:
         with torch.no_grad():
@@ -69,19 +71,48 @@ def last_linear(backbone: Victim, x: Tensor) -> str:
         for handle in handles:
             handle.remove()
     for name, output in seen.items():
-        if output.ndim == 2 and torch.equal(output, outputs):
+        if any(one.shape == outputs.shape and torch.allclose(one, outputs, atol=1e-6) for one in _ends(output)):
             return name
     raise InputError(
         f"{backbone.name} does not end in a linear layer, whose place a head could take; give another network"
     )
 
 
+def _ends(output: Tensor) -> tuple[Tensor, ...]:
+    """What a network may answer whose last layer says this."""
+    return (output,) if output.ndim == 2 else (pooled(output), pooled(output.relu()))
+
+
+def pooled(x: Tensor) -> Tensor:
+    """(B, F) as it is; of (B, F, H, W) the mean over the places."""
+    return x.mean((2, 3)) if x.ndim == 4 else x
+
+
+class Headed(nn.Module):
+    """A network and a head that takes what enters one of its layers, pooled; what the network makes of it itself is left."""
+
+    def __init__(self, backbone: nn.Module, layer: str, head: nn.Linear) -> None:
+        super().__init__()
+        self.backbone, self.layer, self.head = backbone, layer, head
+
+    def forward(self, x: Tensor) -> Tensor:
+        entered: list[Tensor] = []
+        part = self.backbone.get_submodule(self.layer)
+        handle = part.register_forward_pre_hook(lambda _, given: entered.append(given[0]))
+        try:
+            self.backbone(x)
+        finally:
+            handle.remove()
+        outputs: Tensor = self.head(pooled(entered[0]))
+        return outputs
+
+
 def features(backbone: Victim, layer: str, data: Samples, progress: Callable[[int, int], None] | None = None) -> Tensor:
-    """What enters that layer, (N, F) on the CPU, for each sample of the data."""
+    """What enters that layer, pooled, (N, F) on the CPU, for each sample of the data."""
     assert backbone.module is not None
     held: list[Tensor] = []
     handle = backbone.module.get_submodule(layer).register_forward_pre_hook(
-        lambda _, given: held.append(given[0].cpu())
+        lambda _, given: held.append(pooled(given[0]).cpu())
     )
     try:
         with torch.no_grad():
@@ -122,11 +153,14 @@ def fit_head(inputs: Tensor, labels: Tensor, classes: int, decay: float = 1e-3) 
 
 
 def with_head(backbone: Victim, layer: str, head: nn.Linear, classes: tuple[str, ...], name: str) -> Victim:
-    """The backbone, copied, with the head in that layer's place."""
-    module = deepcopy(backbone.module)
+    """The backbone, copied, with the head in that layer's place, or beside a last layer that is a convolution."""
+    module, head = deepcopy(backbone.module), deepcopy(head).to(backbone.device, backbone.dtype).eval()
     assert module is not None
     parent, _, last = layer.rpartition(".")
-    setattr(module.get_submodule(parent), last, deepcopy(head).to(backbone.device, backbone.dtype).eval())
+    if isinstance(module.get_submodule(layer), nn.Linear):
+        setattr(module.get_submodule(parent), last, head)
+    else:
+        module = Headed(module, layer, head).eval()
     victim = as_victim(module, (backbone.lower, backbone.upper), name=name)
     return replace(victim, shape=backbone.shape, classes=classes)
 

@@ -12,6 +12,7 @@ from ..core.victim import Victim
 from ..data.framing import Framing
 from ..data.options import check_options
 from ..errors import InputError
+from .hub import check_hub
 from .packages import need
 from .preprocess import OPTIONS, Preparation, image_victim
 from .request import Request
@@ -68,6 +69,8 @@ def _loaded(transformers: Any, kind: str, what: str, revision: str, settings: di
     where = str(folder) if folder.exists() else what
     failed: list[Exception] = []
     for local in (True,) if folder.exists() else (True, False):
+        if not local:
+            check_hub(f"hf:{what}", "give a folder that save_pretrained wrote, hf:FOLDER")
         try:
             with _quiet(transformers):
                 return loader.from_pretrained(
@@ -129,11 +132,16 @@ def _framing(told: dict[str, Any], what: str) -> Framing:
         raise InputError(
             f"the image processor of {what} does not say to which size pictures are resized; set do_resize and size"
         )
+    if size.get("longest_edge"):
+        raise InputError(
+            f"the image processor of {what} limits the longer side of pictures, which brittle cannot; set size otherwise"
+        )
+    cut = scaled if isinstance(scaled, tuple) else (scaled, scaled)
+    share = told.get("crop_pct")
     if crop:
-        return Framing(size=(crop["height"], crop["width"]), scaled=scaled, interpolation=way)
-    if isinstance(scaled, tuple):
-        return Framing(size=scaled, scaled=scaled, interpolation=way)
-    kept, share = (scaled, scaled), told.get("crop_pct")
-    if share is None:
-        return Framing(size=kept, scaled=scaled, interpolation=way)
-    return Framing(size=kept, scaled=kept if scaled >= WARPED else int(scaled / share), interpolation=way)
+        cut = crop["height"], crop["width"]
+    elif isinstance(scaled, int) and share is not None and scaled < WARPED:
+        scaled = int(scaled / share)
+    elif share is not None:
+        scaled = cut
+    return Framing(size=cut, scaled=scaled, down=True, interpolation=way)

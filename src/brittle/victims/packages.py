@@ -17,6 +17,11 @@ def need(package: str, scheme: str, extra: str) -> ModuleType:
             f"{scheme}: needs the package {error.name}, which is not installed; pip install 'brittle[{extra}]'"
         ) from None
     except Exception as error:  # a package may raise anything when another that it needs has the wrong version
+        if "torchvision::" in str(error):
+            raise InputError(
+                f"{scheme}: needs torchvision, which was not built for the torch that is installed ({error}); install both from one "
+                "index, as pip install torch torchvision --index-url https://download.pytorch.org/whl/cpu"
+            ) from error
         raise InputError(
             f"{scheme}: needs the package {package}, which cannot be imported ({type(error).__name__}: {error}); "
             f"pip install --upgrade 'brittle[{extra}]'"

@@ -81,7 +81,11 @@ def framed(x: Tensor, framing: Framing) -> Tensor:
     (top, left), (tall, wide) = framing.corner_of(height, width), framing.size
     if (top, left, tall, wide) == (0, 0, height, width):
         return x
-    return nn.functional.pad(x, (-left, left + wide - width, -top, top + tall - height))
+    sides = (-left, left + wide - width, -top, top + tall - height)
+    if not framing.border:
+        return nn.functional.pad(x, sides)
+    colour = x.new_tensor(framing.border)[:, None, None] / 255
+    return nn.functional.pad(x - colour, sides) + colour
 
 
 def image_victim(

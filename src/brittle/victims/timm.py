@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -14,11 +14,16 @@ from ..data.options import parse_choice
 from ..errors import InputError, unknown
 from .checkpoint import load_checkpoint
 from .class_names import short_names
+from .hub import check_hub, held
 from .packages import need
 from .preprocess import OPTIONS, Preparation, image_victim
 from .request import Request, as_value
 
 OWN = (*OPTIONS, "checkpoint", "pretrained")  # the others go to timm.create_model
+FITS: dict[str, Literal["exactly", "covering", "within"]] = {
+    "squash": "exactly",
+    "border": "within",
+}  # timm's crop_mode; else center
 
 
 def open_timm(request: Request) -> Victim:
@@ -46,6 +51,9 @@ def _created(timm: Any, name: str, pretrained: bool, settings: dict[str, Any]) -
         raise unknown("network of timm", name, timm.list_models())
     if "checkpoint_path" in settings:
         raise InputError("checkpoint_path= reads pickles; write checkpoint=FILE")
+    model = _on_hub(timm, name) if pretrained else ""
+    if model and not held(model):
+        check_hub(f"timm:{name}", "give ?checkpoint=FILE (or ?pretrained=0 for random weights)")
     try:
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(0)  # random weights are the same each time
@@ -61,18 +69,27 @@ def _created(timm: Any, name: str, pretrained: bool, settings: dict[str, Any]) -
     return network
 
 
+def _on_hub(timm: Any, name: str) -> str:
+    """What the hub calls the model; empty for one that comes from elsewhere, or has no published weights."""
+    home, colon, model = name.partition(":")
+    if colon:
+        return model if home in ("hf-hub", "hf_hub") else ""
+    return str(getattr(timm.get_pretrained_cfg(name, allow_unregistered=True), "hf_hub_id", None) or "")
+
+
 def _preparation(found: dict[str, Any], channels: int) -> Preparation:
     """What `timm.data.create_transform` makes of this data config, for evaluation. Other channels than it speaks of share a mean."""
     height, width = found["input_size"][1:]
     share, mode = found["crop_pct"], found["crop_mode"]
     scaled: int | tuple[int, int] = (math.floor(height / share), math.floor(width / share))
-    if mode == "center" and height == width:
+    if mode not in FITS and height == width:
         scaled = math.floor(height / share)
-    elif mode == "border":
-        raise InputError("timm pads the pictures of this network at their border, which brittle cannot; give another")
     way = found["interpolation"] if found["interpolation"] in RESAMPLING else "bilinear"
     mean, std = (_each(tuple(found[key]), channels) for key in ("mean", "std"))
-    return Preparation(framing=Framing(size=(height, width), scaled=scaled, interpolation=way), mean=mean, std=std)
+    border = tuple(round(255 * value) for value in mean) if mode == "border" else ()
+    fit = FITS.get(mode, "covering" if isinstance(scaled, tuple) else "exactly")
+    framing = Framing(size=(height, width), scaled=scaled, fit=fit, border=border, interpolation=way)
+    return Preparation(framing=framing, mean=mean, std=std)
 
 
 def _each(values: tuple[float, ...], channels: int) -> tuple[float, ...]:

@@ -17,6 +17,7 @@ from ..probe import Probe
 FLOOR = 0.1  # share of rows with two log-probabilities at the same least value
 NARROW = 0.1  # share of the range between the bounds that data should at least fill
 CROWD = 256  # samples that are preprocessed otherwise
+TOGETHER = 32  # samples asked about at a time: the layers of a large network hold a hundred times what its inputs do
 SCREEN = 64  # of them, on which another preprocessing must be better before it gets the rest
 RISE, CERTAIN = 0.05, 0.01  # of accuracy under another preprocessing, and the level of the sign test on it
 WRONG = 0.5  # accuracy below which a scale of 255 too much or too little is thought of
@@ -132,7 +133,7 @@ def normalisation(probe: Probe) -> Iterator[Finding]:
     if not _much_more(int((~right).sum()), 0, len(x)):
         return  # not even if every mistake were mended
     best, name, few = right, "", slice(0, SCREEN)
-    for other, change in preprocessings(x, scaled=float(right.double().mean()) < WRONG).items():
+    for other, change in preprocessings(x, scaled=float(right.double().mean()) < WRONG):
         try:
             now = _right(probe, change[few], labels[few])
             if int(now.sum()) <= int(right[few].sum()):
@@ -154,9 +155,9 @@ def normalisation(probe: Probe) -> Iterator[Finding]:
     )
 
 
-def preprocessings(x: Tensor, scaled: bool = True) -> dict[str, Tensor]:
-    """x (N, *S) normalised once more and once less: by its own mean and deviation a channel, by ImageNet's, by halves;
-    colours in the other order.
+def preprocessings(x: Tensor, scaled: bool = True) -> Iterator[tuple[str, Tensor]]:
+    """x (N, *S) by another name each, one at a time: normalised once more and once less, by its own mean and deviation a channel, by
+    ImageNet's, by halves; colours in the other order.
 
     `scaled`: multiplied and divided by 255 too.
     """
@@ -168,13 +169,14 @@ def preprocessings(x: Tensor, scaled: bool = True) -> dict[str, Tensor]:
     if x.ndim == 4 and x.shape[1] == 3:
         mean, deviation = (x.new_tensor(values)[:, None, None] for values in IMAGENET)
         statistics["ImageNet's"] = (mean, deviation)
-    found = {"times 255": x * 255, "divided by 255": x / 255} if scaled else {}
+    if scaled:
+        yield "times 255", x * 255
+        yield "divided by 255", x / 255
     if "ImageNet's" in statistics:
-        found["in the order blue, green, red"] = x.flip(1)
+        yield "in the order blue, green, red", x.flip(1)
     for whose, (middle, scale) in statistics.items():
-        found[f"normalised once more ({whose} mean and deviation)"] = (x - middle) / scale
-        found[f"normalised once less ({whose} mean and deviation)"] = x * scale + middle
-    return found
+        yield f"normalised once more ({whose} mean and deviation)", (x - middle) / scale
+        yield f"normalised once less ({whose} mean and deviation)", x * scale + middle
 
 
 def _much_more(won: int, lost: int, count: int) -> bool:
@@ -183,4 +185,5 @@ def _much_more(won: int, lost: int, count: int) -> bool:
 
 
 def _right(probe: Probe, x: Tensor, labels: Tensor) -> Tensor:
-    return (Classify(labels).margin(probe.ask(x)) < 0).cpu()
+    outputs = torch.cat([probe.ask(part) for part in torch.split(x, TOGETHER)])
+    return (Classify(labels).margin(outputs) < 0).cpu()
