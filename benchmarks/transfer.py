@@ -3,8 +3,8 @@
     python benchmarks/transfer.py --surrogate mobilenet_v2_1.0_224_qat --images 200 --copies 20 --out transfer.json
 
 Needs BRITTLE_DATA with weights/ and data/imagenet_1000, timm and torchvision, and for the comparison torchattacks, and a checkout of
-github.com/Trustworthy-AI-Group/TransferAttack in $BRITTLE_CHECKOUTS. Only images count that every network gets right. Linf 16/255, 10
-steps of 1.6/255, momentum 1; what is not named below is each library's default.
+github.com/Trustworthy-AI-Group/TransferAttack in $BRITTLE_CHECKOUTS. Only images count that every network gets right. Linf 16/255 or
+another, 10 steps of a tenth of it, momentum 1; what is not named below is each library's default.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from brittle.data.open import open_data
 from peers import without_torchvision
 from published import loader
 
-EPS, STEP, STEPS = 16 / 255, 1.6 / 255, 10
+STEPS = 10
 NETWORKS = (
     "mobilenet_v2_1.0_224_qat",
     "squeezenet1_0_deepcompression",
@@ -58,14 +58,37 @@ METHODS: dict[str, tuple[str, tuple[str, dict[str, Any]] | None, tuple[str, str,
     ),
     "SIA+DI+TI": ("mifgsm+sia:copies={n}+di+ti", None, None),
     "SIA+DI": ("mifgsm+sia:copies={n}+di", None, None),
+    "SIA+SGM": ("mifgsm+sia:copies={n}+sgm", None, None),
+    "SIA+ILPD": ("mifgsm+sia:copies={n}+ilpd", None, None),
+    "SIA+EMI": ("mifgsm+sia:copies={n}+emi:samples=4", None, None),
+    "SIA+PGN": ("mifgsm+sia:copies={n}+pgn:neighbours=2", None, None),
     "BSR+SI": ("mifgsm+bsr:copies={n}+si:copies=2", None, None),
     "PI": ("mifgsm+pi", None, None),
     "EMI": ("mifgsm+emi", None, ("gradient.emifgsm", "EMIFGSM", {})),
     "GNP": ("mifgsm+gnp", None, ("gradient.gnp", "GNP", {})),
     "GRA": ("mifgsm+gra:neighbours={n}", None, ("gradient.gra", "GRA", {"num_neighbor": "n"})),
     "PGN": ("mifgsm+pgn:neighbours={n}", None, ("gradient.pgn", "PGN", {"num_neighbor": "n"})),
-    "IG": ("mifgsm:loss=logit+ig:samples={n}", None, ("gradient.mig", "MIG", {"s_factor": "n"})),
+    "MEF": (
+        "mifgsm:momentum=0.5+mef:neighbours={n}",
+        None,
+        ("gradient.mef", "MEF", {"num_neighbor": "n", "epoch": 10}),
+    ),
+    "IG": ("mifgsm:loss=probability+ig:samples={n}", None, ("gradient.mig", "MIG", {"s_factor": "n"})),
     "DeCoWA": ("mifgsm+decowa:copies={n}", None, ("input_transformation.decowa", "DeCowA", {"num_warping": "n"})),
+    "ODI": ("mifgsm+odi", None, None),
+    "L2T": ("mifgsm+l2t:copies={n}", None, ("input_transformation.l2t", "L2T", {})),
+    "SGM": ("mifgsm+sgm", None, None),
+    "LinBP": ("mifgsm+linbp", None, None),
+    "Ghost": ("mifgsm+ghost", None, None),
+    "ILPD": ("mifgsm+ilpd", None, None),
+    "FIA": ("mifgsm+fia", None, None),
+    "NAA": ("mifgsm+naa", None, None),
+    "SGM+DI": ("mifgsm+sgm+di", None, None),
+    "LinBP+DI": ("mifgsm+linbp+di", None, None),
+    "Ghost+DI": ("mifgsm+ghost+di", None, None),
+    "ILPD+DI": ("mifgsm+ilpd+di", None, None),
+    "FIA+DI": ("mifgsm+fia+di", None, None),
+    "NAA+DI": ("mifgsm+naa+di", None, None),
 }
 CHEAP = ("MI", "DI", "TI", "SI", "BSR", "SIA", "SSA", "Admix", "VMI", "SIA+DI+TI")
 
@@ -134,7 +157,7 @@ def transferattack(where: str, kind: str, options: dict[str, Any], module: nn.Mo
 
 
 def crafts(
-    name: str, module: nn.Module, copies: int, pictures: Pictures, sides: str
+    name: str, module: nn.Module, copies: int, pictures: Pictures, sides: str, eps: float
 ) -> Iterator[tuple[str, Callable[[Tensor, Tensor], Tensor]]]:
     text, torchattacks_side, transferattack_side = METHODS[name]
     victim = as_victim(module)
@@ -142,16 +165,19 @@ def crafts(
     if "admix" in text:
         mixed = max(1, copies // 5)
         attack = brittle.compose(brittle.mifgsm(), Admix(pictures=pictures, mixed=mixed))
-    yield "brittle", lambda x, labels: brittle.attack(attack, victim, x, labels, brittle.linf(EPS)).x_adv
+    yield "brittle", lambda x, labels: brittle.attack(attack, victim, x, labels, brittle.linf(eps)).x_adv
     if torchattacks_side and "torchattacks" in sides:
         import torchattacks
 
         kind, options = torchattacks_side
-        made = getattr(torchattacks, kind)(module, eps=EPS, alpha=STEP, steps=STEPS, **filled(options, copies))
+        made = getattr(torchattacks, kind)(module, eps=eps, alpha=eps / STEPS, steps=STEPS, **filled(options, copies))
         yield "torchattacks", made
     if transferattack_side and "transferattack" in sides:
         where, kind, options = transferattack_side
-        yield "TransferAttack", transferattack(where, kind, filled(options, copies), module)
+        yield (
+            "TransferAttack",
+            transferattack(where, kind, {"epsilon": eps, "alpha": eps / STEPS, **filled(options, copies)}, module),
+        )
 
 
 def main() -> None:
@@ -159,6 +185,7 @@ def main() -> None:
     parser.add_argument("--surrogate", default=NETWORKS[0])
     parser.add_argument("--targets", default=",".join(NETWORKS))
     parser.add_argument("--images", type=int, default=200)
+    parser.add_argument("--eps", type=float, default=16, help="in pixel levels")
     parser.add_argument("--copies", type=int, default=20)
     parser.add_argument("--methods", default=",".join(CHEAP))
     parser.add_argument("--sides", default="torchattacks,transferattack")
@@ -175,14 +202,16 @@ def main() -> None:
     x, labels = right_for_all(modules, given.images, given.device)
     pictures = Pictures.of(x[:: max(1, len(x) // 20)])
     others = [name for name in modules if name != given.surrogate]
-    print(f"{len(x)} images, surrogate {given.surrogate}, {given.copies} copies{', in bfloat16' if given.half else ''}")
+    print(
+        f"{len(x)} images, surrogate {given.surrogate}, eps {given.eps:g}/255, {given.copies} copies{', in bfloat16' if given.half else ''}"
+    )
     print(
         f"| method | library | seconds | itself | {' | '.join(others)} | mean |\n|---|---|---:|{'---:|' * (len(others) + 2)}"
     )
     rows: list[dict[str, Any]] = []
 
     def note(method: str, side: str, seconds: float, x_adv: Tensor) -> None:
-        assert float((x_adv - x).abs().max()) <= EPS + 1e-6
+        assert float((x_adv - x).abs().max()) <= given.eps / 255 + 1e-6
         with torch.no_grad():
             wrong = {
                 name: 100
@@ -204,11 +233,11 @@ def main() -> None:
             given.out.write_text(json.dumps({**named, "rows": rows}, indent=1))
 
     noise = brittle.attack(
-        brittle.uniform_noise(), as_victim(modules[given.surrogate]), x, labels, brittle.linf(EPS)
+        brittle.uniform_noise(), as_victim(modules[given.surrogate]), x, labels, brittle.linf(given.eps / 255)
     ).x_adv
     note("uniform noise", "brittle", 0.0, noise)
     for name in given.methods.split(","):
-        for side, craft in crafts(name, surrogate, given.copies, pictures, given.sides):
+        for side, craft in crafts(name, surrogate, given.copies, pictures, given.sides, given.eps / 255):
             torch.manual_seed(given.seed)
             begun = time.process_time()
             made = [craft(a, b).detach() for a, b in zip(x.split(given.batch), labels.split(given.batch), strict=True)]

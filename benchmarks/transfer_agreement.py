@@ -5,18 +5,26 @@
 A random convolutional network, where a method is nothing but its formula. Cosines between perturbations, of one run of ours and one of
 theirs, and of two runs of theirs with other seeds: for a method that draws nothing the first should be 1, for others as large as the
 second. Needs the checkout that transfer.py names.
+
+    python benchmarks/transfer_agreement.py --layers --steps 1
+
+The same for methods that work on a surrogate's layers, on a small residual network with the names that theirs needs.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
+import sys
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+import brittle
 from brittle.attacks.directions import Pictures
 from peers import without_torchvision
-from transfer import METHODS, crafts
+from transfer import EPS, METHODS, STEPS, crafts, transferattack
 
 
 def network() -> nn.Module:
@@ -31,15 +39,70 @@ def pictures(count: int) -> Tensor:
     return nn.functional.interpolate(coarse, (224, 224), mode="bilinear")
 
 
+# name: our text; their module, class, and what is set on it
+LAYERED: dict[str, tuple[str, tuple[str, str, dict[str, Any]]]] = {
+    "MI": ("mifgsm", ("gradient.mifgsm", "MIFGSM", {})),
+    "SGM": ("mifgsm+sgm", ("model_related.sgm", "SGM", {})),
+    "LinBP": ("mifgsm+linbp:layer=1.layer3.0", ("model_related.linbp", "LinBP", {})),
+    "ILPD": ("mifgsm+ilpd:layer=1.layer2.3", ("advanced_objective.ilpd", "ILPD", {})),
+    "ILPD, no noise": ("mifgsm+ilpd:layer=1.layer2.3,noise=0", ("advanced_objective.ilpd", "ILPD", {"sigma": 0.0})),
+    "FIA": ("mifgsm+fia:layer=1.layer2", ("advanced_objective.fia", "FIA", {})),
+    "NAA": ("mifgsm+naa:layer=1.layer1", ("advanced_objective.naa", "NAA", {})),
+}
+
+
+def residual_network(x: Tensor) -> nn.Module:
+    """Bottlenecks of random weights behind an identity, its batch norm fitted to x."""
+    from torchvision.models.resnet import Bottleneck, ResNet
+
+    torch.manual_seed(0)
+    network = ResNet(Bottleneck, [2, 4, 2, 2], num_classes=10, width_per_group=16)
+    for part in network.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            part.momentum = None  # the mean of all that it sees
+    with torch.no_grad():
+        network.train()(x)
+    return nn.Sequential(nn.Identity(), network).eval()
+
+
+def layered(x: Tensor, steps: int) -> None:
+    module = residual_network(x)
+    labels = module(x).argmax(1)
+    for name, (text, (where, kind, settings)) in LAYERED.items():
+        transferattack("gradient.mifgsm", "MIFGSM", {}, module)  # prepares the library
+        base = sys.modules["transferattack.attack"].Attack
+        base.load_model = lambda self, given: copy.deepcopy(module)  # their hooks stay
+        ours = brittle.parse_attack(text.replace("mifgsm", f"mifgsm:steps={steps}"))
+        made = [brittle.attack(ours, module, x, labels, brittle.linf(EPS)).x_adv - x]
+        for seed in (1, 2):
+            torch.manual_seed(seed)
+            __import__(f"transferattack.{where}")
+            attack = getattr(sys.modules[f"transferattack.{where}"], kind)(model_name="resnet50")
+            for key, value in {"epoch": steps, "alpha": EPS / steps, **settings}.items():
+                setattr(attack, key, value)
+            made.append(attack(x, labels).detach())
+        report(name, *(one.flatten(1) for one in made))
+
+
+def report(name: str, ours: Tensor, theirs: Tensor, again: Tensor) -> None:
+    alike = [float(torch.cosine_similarity(a, b, dim=1).mean()) for a, b in ((ours, theirs), (theirs, again))]
+    print(f"| {name} | {alike[0]:.3f} | {alike[1]:.3f} |", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--copies", type=int, default=20)
     parser.add_argument("--images", type=int, default=4)
+    parser.add_argument("--layers", action="store_true")
+    parser.add_argument("--steps", type=int, default=STEPS, help="of methods on layers")
     given = parser.parse_args()
     without_torchvision()
+    print("| method | ours and theirs | theirs and theirs |\n|---|---:|---:|")
+    if given.layers:
+        layered(nn.functional.avg_pool2d(pictures(given.images), 4), given.steps)
+        return
     module, x = network(), pictures(given.images)
     labels = module(x).argmax(1)
-    print("| method | ours and theirs | theirs and theirs |\n|---|---:|---:|")
     for name in METHODS:
         made = dict(crafts(name, module, given.copies, Pictures.of(x), "transferattack"))
         if len(made) < 2:
@@ -48,9 +111,7 @@ def main() -> None:
         for side, seed in (("brittle", 0), ("TransferAttack", 1), ("TransferAttack", 2)):
             torch.manual_seed(seed)
             deltas.append((made[side](x, labels).detach() - x).flatten(1))
-        ours, theirs, again = deltas
-        alike = [float(torch.cosine_similarity(a, b, dim=1).mean()) for a, b in ((ours, theirs), (theirs, again))]
-        print(f"| {name} | {alike[0]:.3f} | {alike[1]:.3f} |", flush=True)
+        report(name, *deltas)
 
 
 if __name__ == "__main__":

@@ -121,6 +121,18 @@ def test_a_folder_with_another_run_is_refused(digits, tmp_path: Path) -> None:
         brittle.evaluate(module, (x, labels), brittle.linf(0.1), seed=1, **options)
 
 
+def test_a_folder_of_another_model_is_refused_before_the_model_is_looked_at(digits, tmp_path, monkeypatch) -> None:
+    module, x, labels = digits
+    options = {"effort": "quick", "grid": [0.1], "out": tmp_path / "run", "samples": 8, "progress": False}
+    brittle.evaluate(module, (x, labels), brittle.linf(0.1), **options)
+    changed = copy.deepcopy(module)
+    with torch.no_grad():
+        next(changed.parameters()).add_(0.01)
+    monkeypatch.setattr("brittle.app.evaluate.examined", None)  # minutes, on a large network
+    with pytest.raises(brittle.InputError, match="holds another run: the model changed; give another --out"):
+        brittle.evaluate(changed, (x, labels), brittle.linf(0.1), **options)
+
+
 def test_targeted_evaluation_counts_reaching_the_target(digits) -> None:
     module, x, labels = digits
     report = brittle.evaluate(

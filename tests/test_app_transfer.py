@@ -14,7 +14,7 @@ from rich.console import Console
 from torch import Tensor, nn
 
 import brittle
-from brittle.app.transfer import shuffled
+from brittle.app.transfer import drawn, shuffled
 from brittle.attacks.directions import Admix
 from brittle.cli.transfer import shorter, table
 from brittle.core.victim import as_victim
@@ -100,6 +100,99 @@ def test_several_surrogates_are_also_attacked_together() -> None:
     assert ["+".join(row.surrogates) for row in matrix.rows] == ["", "a", "a", "b", "b", "a+b", "a+b"]
 
 
+def test_ensembles_are_chosen_and_attacks_of_several_networks_are_crafted_on_them_alone() -> None:
+    matrix = brittle.transfer(
+        {"a": A, "b": net(0)},
+        {"c": net(2)},
+        (X, LABELS),
+        "linf:0.1",
+        attacks=["ifgsm:steps=2", "ifgsm:steps=2+svre:rounds=1"],
+        ensembles=["logits", "probabilities"],
+        progress=False,
+    )
+    assert [(*row.surrogates, row.ensemble, row.attack.partition(":")[2]) for row in matrix.rows[1:]] == [
+        ("a", "", "steps=2"),
+        ("a", "", "steps=2, shuffled"),
+        ("b", "", "steps=2"),
+        ("b", "", "steps=2, shuffled"),
+        *(
+            ("a", "b", way, text)
+            for way in ("logits", "probabilities")
+            for text in ("steps=2", "steps=2, shuffled", "steps=2+svre:rounds=1")
+        ),
+    ]
+    assert [row.forwards for row in matrix.rows[1:8]] == [2, 0, 2, 0, 4, 0, 12]  # a pass of two networks is two
+    assert matrix.plain()["rows"][-1]["ensemble"] == "probabilities"
+
+
+def test_ensembles_that_cannot_be_are_refused_before_anything_is_asked() -> None:
+    def never(x: Tensor) -> Tensor:
+        raise AssertionError("asked")
+
+    for surrogates, options, sentence in (
+        ({"a": never}, {"attacks": ["mifgsm", "mifgsm+svre"]}, r"^mifgsm\+svre puts .* one surrogate, never; name two"),
+        ({"a": never}, {"ensembles": ["losses"]}, "'losses' is no way to put networks together"),
+        ({"a": never, "b": never}, {"ensembles": ["votes"]}, "'votes' is no way"),
+    ):
+        with pytest.raises(brittle.InputError, match=sentence):
+            brittle.transfer(surrogates, {"b": never}, (X, LABELS), "linf:0.1", progress=False, **options)  # type: ignore[arg-type]
+
+
+def test_a_target_is_drawn_for_each_image_whoever_is_beside_it() -> None:
+    labels, ids = torch.arange(4000) % 5, torch.arange(4000)
+    wanted = drawn(labels, ids, 5, 0)
+    assert torch.equal(drawn(labels[7:9], ids[7:9], 5, 0), wanted[7:9])
+    assert not torch.equal(drawn(labels, ids, 5, 1), wanted)
+    counts = torch.stack([labels * 5 + wanted]).flatten().bincount(minlength=25).view(5, 5)
+    assert torch.equal(counts.diagonal(), torch.zeros(5, dtype=torch.int64))
+    assert 150 < int(counts[~torch.eye(5, dtype=torch.bool)].min()) <= int(counts.max()) < 250  # 200 expected
+    assert torch.equal(drawn(labels[:4] % 2, ids[:4], 2, 0), 1 - labels[:4] % 2)
+
+
+def test_targeted_transfer_counts_what_is_taken_for_the_target() -> None:
+    attacks = {"logit": brittle.ifgsm(5, loss="logit"), "margin": brittle.ifgsm(5, loss="margin")}
+    matrix = brittle.transfer(
+        {"a": A, "b": net(0)},
+        {"c": net(2)},
+        (X, LABELS),
+        "linf:0.2",
+        attacks=attacks,
+        targeted=True,
+        progress=False,
+    )
+    ids, wanted = torch.tensor(matrix.images), torch.tensor(matrix.wanted)
+    assert torch.equal(wanted, drawn(LABELS[ids], ids, 4, 0))
+    rows = {(row.surrogates, row.attack): row.wrong for row in matrix.rows}
+    for name, attack in attacks.items():
+        made = brittle.attack(attack, A, X[ids], LABELS[ids], brittle.linf(0.2), targets=wanted, ids=ids)
+        for judge, module in (("a", A), ("c", net(2))):
+            assert rows[("a",), name][judge].count == int((module(made.x_adv).argmax(1) == wanted).sum())
+        astray = int((A(made.x_adv).argmax(1) != LABELS[ids]).sum())
+        assert rows[("a",), name]["a"].count == int(made.success.sum()) <= astray
+    assert rows[("a",), "logit"]["a"].count > rows[(), "uniform noise"]["a"].count
+    assert rows[("a",), "logit"]["a"].count > rows[("a",), "logit, shuffled"]["a"].count
+
+
+@pytest.mark.parametrize("loss", ["logit", "margin", "cross_entropy"])
+def test_targeted_losses_climb_what_their_papers_say(loss: str) -> None:
+    """One step on a linear network, whose gradients are its weights: towards z_t (Zhao 2021), and towards z_t less the best other class."""
+    layer = nn.Linear(60, 4, dtype=torch.float64)
+    linear = nn.Sequential(nn.Flatten(), layer).eval()
+    x, wanted = X.double(), (linear(X.double()).argmax(1) + 2) % 4
+    outputs, weights = linear(x).detach(), layer.weight.detach()
+    own, best = weights[wanted], weights[outputs.scatter(1, wanted[:, None], -torch.inf).argmax(1)]
+    expected = {
+        "logit": own,
+        "margin": own - best,
+        "cross_entropy": own - outputs.softmax(1) @ weights,
+    }[loss].view_as(x)
+    attack = brittle.ifgsm(1, step_size=0.001, loss=loss)
+    made = brittle.attack(
+        attack, linear, x, linear(x).argmax(1), brittle.linf(0.5), targets=wanted, bounds=(-1.0, 2.0)
+    ).x_adv
+    assert torch.allclose(made, x + 0.001 * expected.sign())
+
+
 def test_an_ensemble_is_the_mean_of_the_outputs() -> None:
     one, other = as_victim(net(0)), as_victim(net(1))
     assert torch.allclose(ensemble([one, other])(X), (one(X) + other(X)) / 2)
@@ -143,6 +236,17 @@ def test_the_table_and_the_file(tmp_path: Path) -> None:
     found: dict[str, Any] = json.loads((tmp_path / "m.json").read_text())
     assert len(found["rows"]) == 3
     assert found["rows"][1]["wrong"]["py:nets:net"]["n"] == len(found["images"]) <= 5
+    text = run_brittle(
+        *["transfer", "digits", "--surrogate", "py:nets:net,py:nets:net?seed=1", "--target", "py:nets:net?seed=1"],
+        *["--threat", "linf:0.2", "--attack", "ifgsm:steps=2,loss=logit", "--attack", "ifgsm:steps=2+losses"],
+        *["--ensemble", "probabilities", "--targeted", "--samples", "1", "--out", "m.json"],
+        cwd=tmp_path,
+    )
+    assert "taken for a class drawn for each, of 1 images" in text
+    assert "(mean of probabilities)" in " ".join(text.split())
+    found = json.loads((tmp_path / "m.json").read_text())
+    assert len(found["wanted"]) == 1
+    assert [row["ensemble"] for row in found["rows"]] == [*[""] * 5, *["probabilities"] * 3]
     text = run_brittle(
         "transfer", "digits", "--surrogate", ",", "--target", "x", "--threat", "linf:1", cwd=tmp_path, code=2
     )

@@ -91,7 +91,9 @@ def test_the_other_losses_are_their_formulas(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", GOALS)
-@pytest.mark.parametrize("name", ["cross_entropy", "margin", "dlr", "probability_margin", "logit_difference"])
+@pytest.mark.parametrize(
+    "name", ["cross_entropy", "margin", "dlr", "probability", "probability_margin", "logit_difference"]
+)
 def test_losses_ignore_a_shift_of_the_logits_and_dlr_their_scale(name: str, kind: str) -> None:
     z, loss = _outputs(), find_loss(name)
     torch.testing.assert_close(loss(z + 11, GOALS[kind]), loss(z, GOALS[kind]))
@@ -99,7 +101,9 @@ def test_losses_ignore_a_shift_of_the_logits_and_dlr_their_scale(name: str, kind
 
 
 @pytest.mark.parametrize("kind", GOALS)
-@pytest.mark.parametrize("name", ["cross_entropy", "margin", "dlr", "probability_margin", "logit_difference"])
+@pytest.mark.parametrize(
+    "name", ["cross_entropy", "margin", "dlr", "probability", "probability_margin", "logit_difference"]
+)
 def test_losses_rise_towards_the_goal(name: str, kind: str) -> None:
     """Ascending a loss must help the adversary: its gradient points away from the label, or towards the target."""
     right = _outputs().scatter(1, LABELS[:, None], 9.0)  # where the label is third, dlr is flat

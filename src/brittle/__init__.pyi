@@ -7,12 +7,15 @@ from .app.blackbox import blackbox as blackbox
 from .app.diagnose import diagnose as diagnose
 from .app.evaluate import Report as Report
 from .app.evaluate import evaluate as evaluate
+from .app.extract import Extraction as Extraction
+from .app.extract import extract as extract
 from .app.fool import fool as fool
 from .app.inspect import Inspection as Inspection
 from .app.inspect import inspect as inspect
 from .app.mimic import Mimicry as Mimicry
 from .app.mimic import mimic as mimic
 from .app.patch import patch as patch
+from .app.start import transfer_start as transfer_start
 from .app.transfer import Matrix as Matrix
 from .app.transfer import transfer as transfer
 from .app.universal import universal as universal
@@ -32,6 +35,7 @@ from .attacks import OutputDiversified as OutputDiversified
 from .attacks import Replay as Replay
 from .attacks import Restarts as Restarts
 from .attacks import StartFrom as StartFrom
+from .attacks import TransferStart as TransferStart
 from .attacks import Widening as Widening
 from .attacks import WithinRadius as WithinRadius
 from .attacks import parse_attack as parse_attack

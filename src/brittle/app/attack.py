@@ -8,7 +8,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ..core.checks import check_budget, check_confidence, check_indices, check_inputs, check_labels, check_logits
+from ..core.access import Access
+from ..core.checks import (
+    check_budget,
+    check_confidence,
+    check_indices,
+    check_inputs,
+    check_labels,
+    check_logits,
+    check_outputs,
+)
 from ..core.goal import Classify
 from ..core.problem import Attack, Threat
 from ..core.trial import attempt
@@ -30,6 +39,8 @@ class Outcome:
     clean_correct: Tensor  # bool: x itself is classified as its label
     forwards: Tensor  # int64, charged to each sample
     backwards: Tensor  # int64
+    aside_forwards: Tensor  # int64, what a surrogate was asked; the model knows nothing of it
+    aside_backwards: Tensor  # int64
 
     @property
     def robust_accuracy(self) -> float:
@@ -42,10 +53,11 @@ class Outcome:
 
         won, count = int(self.success.sum()), len(self.success)
         robust = share(int((self.clean_correct & ~self.success).sum()), count)
-        return (
-            f"Outcome({won} of {count} won, robust accuracy {percent(robust)}, a sample: "
-            f"{self.forwards.double().mean():.1f} forwards, {self.backwards.double().mean():.1f} backwards)"
-        )
+        asked = f"{self.forwards.double().mean():.1f} forwards, {self.backwards.double().mean():.1f} backwards"
+        if bool((self.aside_forwards > 0).any()):
+            aside = [count.double().mean() for count in (self.aside_forwards, self.aside_backwards)]
+            asked += f", and of a surrogate {aside[0]:.1f} forwards, {aside[1]:.1f} backwards"
+        return f"Outcome({won} of {count} won, robust accuracy {percent(robust)}, a sample: {asked})"
 
 
 def attack(
@@ -121,7 +133,7 @@ def _attack_batch(
     home, device = x.device, victim.device
     x = x.detach().to(device).clamp(victim.lower, victim.upper)
     with torch.no_grad():
-        outputs = check_logits(victim(x), len(x))
+        outputs = (check_outputs if victim.access is Access.LABELS else check_logits)(victim(x), len(x))
     goal = _checked(goal, len(x), outputs.shape[1], device)
     if starts is not None:
         starts = starts.detach().to(x).clamp(victim.lower, victim.upper)

@@ -19,7 +19,7 @@ from rich.markup import escape
 from torch import Tensor, nn
 
 from .. import __version__
-from ..attacks import Noise, Restarts, parse_attack
+from ..attacks import Noise, Restarts, TransferStart, parse_attack
 from ..attacks.registry import entry_of
 from ..core.access import Access
 from ..core.checks import check_inputs, check_outputs
@@ -37,7 +37,7 @@ from ..runs.identity import source_digest
 from ..runs.plan import AttackEntry, Plan, expand
 from ..runs.rows import Row
 from ..runs.runner import run
-from ..runs.store import Store
+from ..runs.store import Store, refuse_another
 from ..runs.values import decode, encode
 from ..tasks.classification import Classification, parse_goal
 from ..threats import parse_threat
@@ -47,6 +47,7 @@ from .chain import fitted, names_in, stages_of
 from .examine import Examination, examined, within
 from .names import names_of
 from .progress import Progress, progress_bar
+from .start import transfer_start
 
 BESIDE = ("uniform_noise", "fgsm")  # what everybody knows, beside the chain where no attacks are given
 BASELINE = "uniform_noise"  # what every attack is compared with, also where it is not asked for
@@ -122,6 +123,8 @@ def evaluate(
     *,
     attacks: Attacks | None = None,
     effort: str | None = None,
+    start_from: str | None = None,
+    start_attack: str | Attack = "mifgsm",
     prove: bool = True,
     grid: Sequence[float] | None = None,
     samples: int | None = None,
@@ -145,6 +148,7 @@ def evaluate(
     gradients cannot be believed, remedies that were seen to help and attacks that need no gradient join the chain. prove: look for proofs
     too (`brittle.certify`), on what the first stage left open, if on a few samples one is found. attacks: values, strings or a dict from
     name to either, each on every sample, beside the chain if an effort is given too; uniform noise is added where no noise is among them.
+    start_from: a VICTIM string of a surrogate with gradients; what only asks the model begins where `start_attack` ends on it.
     grid: the eps to try (default: quarters of the question's eps up to it, and 1.5 times it, where that still means something). samples:
     the first so many. goal: untargeted, least-likely, second, random or class:N. out: the run's folder; run again with the same arguments
     it does only what is missing (default: a temporary folder). workers: processes; more than one needs model and data as strings. keep:
@@ -165,11 +169,29 @@ def evaluate(
     entries = _entries(BESIDE if attacks is None else attacks, threat)
     if attacks is None:
         entries = within(victim.access, entries)
+    start = None if start_from is None else _start(start_from, start_attack, victim, effort, attacks, device, trust)
+    entries = tuple(_begun(entry, start) for entry in entries)
     for entry in entries:
         check_access(decode(entry.value, entry.name), victim)
+    plan = Plan(
+        victim=model if isinstance(model, str) else victim.name,
+        data=data if isinstance(data, str) else samples_of.name,
+        threat=encode(threat, "threat"),
+        eps=float(threat.eps),
+        grid=radii,
+        attacks=entries,
+        goal=goal,
+        samples=samples,
+        seed=seed,
+        batch_size=batch_size,
+        shard=shard,
+        keep=keep,
+    )
     if effort or attacks is None:
-        stages = stages_of(effort or "standard", threat, victim.access)
+        stages = tuple(_begun(stage, start) for stage in stages_of(effort or "standard", threat, victim.access))
         try_out(victim, samples_of)
+        if out is not None:
+            refuse_another(Path(out), resolve(plan, victim, samples_of))
         with progress_bar(progress) as advance:
             looked_at = examined(
                 victim,
@@ -185,22 +207,7 @@ def evaluate(
         proof = (looked_at.proof.entry,) if looked_at.proof.entry else ()
         chain = (*stages[:1], *proof, *stages[1:])
         entries = within(Access.SCORES, entries) if looked_at.blind else entries + chain
-        entries += looked_at.stages
-    plan = Plan(
-        victim=model if isinstance(model, str) else victim.name,
-        data=data if isinstance(data, str) else samples_of.name,
-        threat=encode(threat, "threat"),
-        eps=float(threat.eps),
-        grid=radii,
-        attacks=entries,
-        goal=goal,
-        samples=samples,
-        seed=seed,
-        draws=looked_at.judged if looked_at else 1,
-        batch_size=batch_size,
-        shard=shard,
-        keep=keep,
-    )
+        plan = replace(plan, attacks=entries + looked_at.stages, draws=looked_at.judged)
     return run_plan(
         plan,
         victim,
@@ -342,6 +349,32 @@ def _entries(attacks: Attacks, threat: Threat) -> tuple[AttackEntry, ...]:
     if all(entry.role != "noise" for entry in entries):
         entries.insert(0, AttackEntry(name=BASELINE, role="noise", value=encode(parse_attack(BASELINE), BASELINE)))
     return tuple(entries)
+
+
+def _start(
+    surrogate: str,
+    attack: str | Attack,
+    victim: Victim,
+    effort: str | None,
+    attacks: Attacks | None,
+    device: str | None,
+    trust: bool,
+) -> TransferStart:
+    """What lacks its second attack yet. InputError where the chain would follow the model's own gradients."""
+    if victim.access is Access.GRADIENT and (effort or attacks is None):
+        raise InputError(
+            f"{victim.name} gives gradients, which the chain follows; to begin from a surrogate name attacks that only ask, such as square"
+        )
+    bounds = (victim.lower, victim.upper)
+    return transfer_start(surrogate, parse_attack(BASELINE), first=attack, bounds=bounds, device=device, trust=trust)
+
+
+def _begun(entry: AttackEntry, start: TransferStart | None) -> AttackEntry:
+    """The entry, begun where the surrogate was fooled; noise is as it is."""
+    if start is None or entry.role == "noise":
+        return entry
+    value = replace(start, then=decode(entry.value, entry.name))
+    return replace(entry, value=encode(value, entry.name))
 
 
 def _is_noise(attack: Attack) -> bool:

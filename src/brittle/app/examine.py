@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ..attacks import parse_attack
 from ..attacks.combine.through import Through
@@ -26,6 +27,7 @@ from ..findings import Finding
 from ..runs.identity import content_hash, source_digest
 from ..runs.plan import AttackEntry
 from ..runs.values import decode, encode
+from .asking import crowd
 from .chain import fitted, names_in
 from .efforts import BALLS
 from .progress import Progress
@@ -74,29 +76,20 @@ def examined(
     folder: Path | None,
     on_progress: Progress | None = None,
 ) -> Examination:
-    """Look at a few of the first `count` samples; what the run's folder knows of the same question already is not asked again."""
-    parts = [victim.digest, data.digest, encode(threat, "threat"), goal, count, seed, prove, source_digest()]
-    key = content_hash([*parts, source_digest(("diagnosis", "app"))])
+    """Look at a few of the first `count` samples; what the run's folder knows of the same question already is not asked again.
+
+    The cheap checks come first; where they find something, the dear ones follow, and remedies are tried.
+    """
+    asked = [victim.digest, data.digest, encode(threat, "threat"), goal, count, seed, prove, source_digest()]
+    key = content_hash([*asked, source_digest(("diagnosis", "app"))])
+    known = _recalled(folder, key)
+    if known is not None:
+        return known
     say = on_progress or (lambda *_: None)
-    return _recalled(folder, key) or _examine(key, victim, data, threat, goal, count, seed, prove, say)
-
-
-def _examine(
-    key: str,
-    victim: Victim,
-    data: Samples,
-    threat: Threat,
-    goal: str,
-    count: int,
-    seed: int,
-    prove: bool,
-    say: Progress,
-) -> Examination:
-    """Put the cheap checks to a few samples; where they find something, the dear ones too, and try remedies."""
     closed = victim.access is not Access.GRADIENT  # it is asked little: each question may have its price
     few = min(FEWEST if closed else max(FEWEST, min(count // PART, MOST)), len(data))
     x, labels = data.batch(range(few))
-    others = data.batch(range(few, min(few + CROWD, len(data))))
+    others = crowd(data, few, CROWD)
     say(0, len(PARTS), PARTS[0])
     diagnosis = diagnose_victim(victim, x, labels, threat, others=others, dear=None, seed=seed)
     say(1, len(PARTS), PARTS[1])
@@ -111,12 +104,15 @@ def _examine(
     x = x.to(victim.device, victim.dtype).clamp(victim.lower, victim.upper)
     labels = labels.to(victim.device).long()
     mending = try_remedies(victim, x, labels, threat, diagnosis.findings, seed)
-    draws = 1
-    if "random" in diagnosis.kinds:
-        with victim.undisturbed(seed):
-            probe = Probe(victim, x, labels, threat, torch.arange(few), seed)
-            draws = min(max(draws_needed(probe), 2), GRADIENTS) if probe.differentiable else GRADIENTS
+    draws = _draws(victim, x, labels, threat, seed) if "random" in diagnosis.kinds else 1
     return Examination(key, diagnosis, _called_for(mending.remedies, draws, threat), proof)
+
+
+def _draws(victim: Victim, x: Tensor, labels: Tensor, threat: Threat, seed: int) -> int:
+    """Gradients that an attack averages on a model that answers at random."""
+    with victim.undisturbed(seed):
+        probe = Probe(victim, x, labels, threat, torch.arange(len(x)), seed)
+        return min(max(draws_needed(probe), 2), GRADIENTS) if probe.differentiable else GRADIENTS
 
 
 def _called_for(remedies: tuple[Remedy, ...], draws: int, threat: Threat) -> tuple[AttackEntry, ...]:

@@ -36,7 +36,7 @@ def train_and_save(
     default 5, or 30 for fewer than 10,000 samples.
     """
     training, test = splits(data, test)
-    out = _writable(out)
+    out = writable(out)
     samples = open_data(training)
     architecture = parse_network(net, samples.shape, len(samples.classes))
     epochs = epochs or (5 if len(samples) >= 10_000 else 30)
@@ -72,7 +72,7 @@ def train_head(
     """
     check_backbone(backbone)
     training, test = splits(data, test)
-    out = _writable(out)
+    out = writable(out)
     samples = open_data(training)
     opened = open_victim(backbone, device=device, trust=trust, bounds=samples.bounds)
     unnamed = replace(opened, classes=())  # its own classes are not those of the data
@@ -110,7 +110,7 @@ def splits(data: str, test: str | None = None) -> tuple[str, str]:
     return f"{data}{mark}split=train", data
 
 
-def _writable(out: str | Path) -> Path:
+def writable(out: str | Path) -> Path:
     """The file's path, its folder made."""
     out = Path(out)
     if out.suffix != ".safetensors":

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ..attacks import GradientAscent, parse_attack
 from ..attacks.directions import Admix, Pictures
+from ..attacks.directions.role import Place
 from ..attacks.fixed.noise import Noise
 from ..core.goal import Classify
 from ..core.judge import judge
@@ -33,13 +34,17 @@ POOL = 32  # pictures that admix chooses from
 
 @dataclass(frozen=True)
 class Row:
-    """What one attack did on one or more surrogates: `wrong` by network, of the same images for all."""
+    """What one attack did on one or more surrogates: `wrong` by network, of the same images for all.
 
-    surrogates: tuple[str, ...]  # several: crafted on their mean; none for noise
+    Wrong is what the adversary wants: taken for any class but its own, or, targeted, for the class drawn for it.
+    """
+
+    surrogates: tuple[str, ...]  # several: crafted on their ensemble; none for noise
     attack: str
     wrong: dict[str, Share]
-    forwards: float  # charged to the surrogate, a sample
+    forwards: float  # charged to the surrogates, a sample: each network's passes count
     backwards: float
+    ensemble: str = ""  # how the outputs of several were put together: `logits` or `probabilities`
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,7 @@ class Matrix:
     images: tuple[int, ...]  # ids of those that count
     networks: tuple[str, ...]
     rows: tuple[Row, ...]
+    wanted: tuple[int, ...] = ()  # targeted: the class that each image should be taken for
 
     def plain(self) -> dict[str, Any]:
         """As JSON takes it."""
@@ -65,6 +71,7 @@ class Matrix:
                 },
                 "forwards": row.forwards,
                 "backwards": row.backwards,
+                "ensemble": row.ensemble,
             }
             for row in self.rows
         ]
@@ -73,6 +80,7 @@ class Matrix:
             "eps": self.eps,
             "seen": self.seen,
             "images": list(self.images),
+            "wanted": list(self.wanted),
             "networks": list(self.networks),
             "rows": rows,
         }
@@ -85,6 +93,8 @@ def transfer(
     threat: str | Threat,
     *,
     attacks: Sequence[str] | Mapping[str, Attack] = ("mifgsm", "mifgsm+di+ti"),
+    ensembles: Sequence[str] = ("logits",),
+    targeted: bool = False,
     samples: int | None = None,
     bounds: tuple[float, float] | None = None,
     seed: int = 0,
@@ -93,9 +103,11 @@ def transfer(
 ) -> Matrix:
     """How often what fools a surrogate fools the targets, on images that all of them get right; mistakes are never a success.
 
-    surrogates, targets: networks by name; of several surrogates there is a row for each and one for the mean of their outputs. attacks:
-    untargeted, by their strings or values; see docs/transfer.md. samples: how many images that all get right are wanted at most. Pictures
-    of a folder are framed as the first surrogate takes them.
+    surrogates, targets: networks by name; several surrogates are attacked one by one and together, in each of the ways of `ensembles`
+    (`logits`, `probabilities`: what is averaged). attacks: by their strings or values; see docs/transfer.md. One that puts gradients of
+    several networks together (losses, svre, cwa, adaea) is crafted on the ensembles alone. targeted: each image should be taken for
+    a class drawn for it, not its own, in place of any but its own. samples: how many images that all get right are wanted at most.
+    Pictures of a folder are framed as the first surrogate takes them.
     Beside them stand the two baselines that an attack must beat: uniform noise of the threat's size, and for each surrogate the first
     attack's perturbation with its pixels shuffled. Raises InputError where no image is right for all.
     """
@@ -105,31 +117,30 @@ def transfer(
     source = as_data(data, bounds or (0.0, 1.0))
     edges = bounds or source.bounds
     victims = {name: as_victim(model, edges) for name, model in {**surrogates, **targets}.items()}
+    named = attacks if isinstance(attacks, Mapping) else {text: parse_attack(text) for text in attacks}
+    planned = _planned({name: victims[name] for name in surrogates}, ensembles, named)
     source = as_taken(source, victims[next(iter(surrogates))])
     ids, seen = _right(victims, source, samples, batch_size)
     x, labels = source.batch(ids)
-    named = attacks if isinstance(attacks, Mapping) else {text: parse_attack(text) for text in attacks}
     others = [one for one in range(len(source)) if one not in set(ids)][:POOL] or ids[:POOL]
     pool = Pictures.of(source.batch(others)[0])
-    crafting: dict[tuple[str, ...], Victim] = {(name,): victims[name] for name in surrogates}
-    if len(surrogates) > 1:
-        crafting[tuple(surrogates)] = ensemble(list(crafting.values()))
-    run = _Run(victims, threat, x, labels.long(), torch.tensor(ids), seed, batch_size)
-    first = next(iter(crafting.values()))
-    rows = [run.row((), NOISE, *run.crafted(Noise(), first))]
-    total, done = len(crafting) * len(named), 0
+    kept = torch.tensor(ids)
+    wanted = drawn(labels.long(), kept, _classes(victims[next(iter(victims))], x), seed) if targeted else None
+    run = _Run(victims, threat, x, labels.long(), wanted, kept, seed, batch_size)
+    rows = [run.row((), NOISE, *run.crafted(Noise(), victims[next(iter(surrogates))]))]
+    begun: set[_Bench] = set()
     with progress_bar(progress) as advance:
-        for craftsmen, victim in crafting.items():
-            for place, (name, attack) in enumerate(named.items()):
-                made, forwards, backwards = run.crafted(_supplied(attack, pool), victim)
-                rows.append(run.row(craftsmen, name, made, forwards, backwards))
-                if place == 0:
-                    moved = shuffled(x, made, run.ids, seed, (victim.lower, victim.upper))
-                    rows.append(run.row(craftsmen, f"{name}, {SHUFFLED}", moved, 0.0, 0.0))
-                done += 1
-                if advance is not None:
-                    advance(done, total, name)
-    return Matrix(threat.name, float(threat.eps), seen, tuple(ids), tuple(victims), tuple(rows))
+        for done, (bench, name, attack) in enumerate(planned, 1):
+            made, forwards, backwards = run.crafted(_supplied(attack, pool), bench.victim)
+            rows.append(run.row(bench.surrogates, name, made, forwards, backwards, bench.ensemble))
+            if bench not in begun:
+                moved = shuffled(x, made, run.ids, seed, (bench.victim.lower, bench.victim.upper))
+                rows.append(run.row(bench.surrogates, f"{name}, {SHUFFLED}", moved, 0.0, 0.0, bench.ensemble))
+                begun.add(bench)
+            if advance is not None:
+                advance(done, len(planned), name)
+    found = () if wanted is None else tuple(wanted.tolist())
+    return Matrix(threat.name, float(threat.eps), seen, tuple(ids), tuple(victims), tuple(rows), found)
 
 
 def shuffled(x: Tensor, x_adv: Tensor, ids: Tensor, seed: int, bounds: tuple[float, float] = (0.0, 1.0)) -> Tensor:
@@ -143,7 +154,53 @@ def shuffled(x: Tensor, x_adv: Tensor, ids: Tensor, seed: int, bounds: tuple[flo
     return (x + moved).clamp(*bounds)
 
 
-_SHUFFLE = 91  # the tag of its streams
+def drawn(labels: Tensor, ids: Tensor, classes: int, seed: int) -> Tensor:
+    """For each sample a class other than its own (B,) int64, all as likely, from its own stream."""
+    number = Streams.seeded(seed, ids).fork(_TARGET).uniform((1,)).squeeze(1).double()
+    return (labels + 1 + (number * (classes - 1)).long()) % classes
+
+
+_SHUFFLE, _TARGET = 91, 92  # the tags of their streams
+
+
+@dataclass(frozen=True, eq=False)
+class _Bench:
+    """What examples are crafted on."""
+
+    surrogates: tuple[str, ...]
+    victim: Victim
+    ensemble: str = ""
+
+
+def _planned(
+    surrogates: Mapping[str, Victim], ensembles: Sequence[str], attacks: Mapping[str, Attack]
+) -> list[tuple[_Bench, str, Attack]]:
+    """What is crafted: every attack on each surrogate, and of several on their ensemble in each of the ways; some on these alone."""
+    alone = [_Bench((name,), victim) for name, victim in surrogates.items()]
+    together = [_Bench(tuple(surrogates), ensemble(list(surrogates.values()), by), by) for by in ensembles]
+    several = {name for name, attack in attacks.items() if _of_several(attack)}
+    if len(alone) == 1 and several:
+        raise InputError(
+            f"{min(several)} puts the gradients of several networks together and there is one surrogate, {alone[0].victim.name}; "
+            "name two surrogates or more"
+        )
+    benches = [*alone, *together] if len(alone) > 1 else alone
+    return [
+        (bench, name, attack)
+        for bench in benches
+        for name, attack in attacks.items()
+        if bench.ensemble or name not in several
+    ]
+
+
+def _of_several(attack: Attack) -> bool:
+    """Whether it puts the gradients of several networks together."""
+    return isinstance(attack, GradientAscent) and any(one.place is Place.NETWORKS for one in attack.directions)
+
+
+@torch.no_grad()
+def _classes(victim: Victim, x: Tensor) -> int:
+    return victim(x[:1].to(victim.device, victim.dtype)).shape[1]
 
 
 def _right(
@@ -187,6 +244,7 @@ class _Run:
     threat: Threat
     x: Tensor
     labels: Tensor
+    wanted: Tensor | None
     ids: Tensor
     seed: int
     batch_size: int
@@ -195,26 +253,40 @@ class _Run:
         """x_adv (B, *S), and the mean forwards and backwards charged."""
         x = self.x.to(victim.dtype)
         outcome = run_attack(
-            attack, victim, x, self.labels, self.threat, seed=self.seed, ids=self.ids, batch_size=self.batch_size
+            attack,
+            victim,
+            x,
+            self.labels,
+            self.threat,
+            targets=self.wanted,
+            seed=self.seed,
+            ids=self.ids,
+            batch_size=self.batch_size,
         )
         forwards, backwards = (float(count.double().mean()) for count in (outcome.forwards, outcome.backwards))
         return outcome.x_adv.to(self.x.dtype), forwards, backwards
 
-    def row(self, surrogates: tuple[str, ...], name: str, made: Tensor, forwards: float, backwards: float) -> Row:
-        return Row(
-            surrogates,
-            name,
-            {one: self.wrong(made, victim) for one, victim in self.victims.items()},
-            forwards,
-            backwards,
-        )
+    def row(
+        self,
+        surrogates: tuple[str, ...],
+        name: str,
+        made: Tensor,
+        forwards: float,
+        backwards: float,
+        ensemble: str = "",
+    ) -> Row:
+        wrong = {one: self.wrong(made, victim) for one, victim in self.victims.items()}
+        return Row(surrogates, name, wrong, forwards, backwards, ensemble)
 
     def wrong(self, made: Tensor, victim: Victim) -> Share:
-        """How many the network gets wrong and are feasible, by the judge."""
-        won = 0
+        """How many the network takes for what the adversary wants, and are feasible, by the judge."""
+        won, goal = (
+            0,
+            Classify(self.labels.to(victim.device), None if self.wanted is None else self.wanted.to(victim.device)),
+        )
         for start in range(0, len(made), self.batch_size):
             rows = slice(start, start + self.batch_size)
             x, point = (one[rows].to(victim.device, victim.dtype) for one in (self.x, made))
             region = self.threat.around(x, victim.lower, victim.upper)
-            won += int(judge(victim, region, Classify(self.labels[rows].to(victim.device)), point).success.sum())
+            won += int(judge(victim, region, goal.select(rows), point).success.sum())
         return share(won, len(made))

@@ -15,6 +15,7 @@ from .combine.replay import Replay
 from .combine.restarts import Restarts
 from .combine.start_from import StartFrom
 from .combine.through import Through
+from .combine.transfer_start import TransferStart
 from .combine.widening import Widening
 from .combine.within_radius import WithinRadius
 from .entry import Entry
@@ -42,6 +43,7 @@ __all__ = [
     "Restarts",
     "StartFrom",
     "Through",
+    "TransferStart",
     "Widening",
     "WithinRadius",
     "parse_attack",

@@ -13,6 +13,7 @@ from .screen import console
 
 if TYPE_CHECKING:
     from ..app.examples import Example
+    from ..tasks.classification import Results
 
 
 def attack(
@@ -28,6 +29,8 @@ def attack(
     confidence: Annotated[
         float | None, typer.Option(help="softmax probability that the wrong class must reach, such as 0.98")
     ] = None,
+    start_from: options.START_FROM = None,
+    start_attack: options.START_ATTACK = "mifgsm",
     budget: Annotated[int | None, typer.Option(help="at most so many forwards plus backwards a sample")] = None,
     samples: Annotated[int, typer.Option(help="the first so many")] = 16,
     batch_size: options.BATCH = 256,
@@ -49,12 +52,31 @@ def attack(
     parsed, ball, source = parse_attack(attack), parse_threat(threat), open_data(data)
     model = open_victim(victim, device=device, trust=trust, bounds=source.bounds)
     source = as_taken(source, model)
+    if start_from is not None:
+        from ..app.start import transfer_start
+
+        parsed = transfer_start(
+            start_from, parsed, first=start_attack, bounds=source.bounds, device=device, trust=trust
+        )
     ids = range(min(samples, len(source)))
     task = Classification(model, source, _goal(targeted, source.classes), batch_size, confidence, budget)
     with console.status("attacking", spinner="dots"):
         clean, attacked = craft(parsed, task, ball, ids, seed)
         examples = save_examples(clean, attacked, task, ball, ids, out)
     _show(examples, out)
+    if start_from is not None:
+        console.print(_asked(attacked), highlight=False, soft_wrap=True)
+
+
+def _asked(attacked: Results) -> str:
+    """What the model was asked, and what the surrogate, in the mean of those that were attacked."""
+    right = attacked.clean_correct
+    names = ("forwards", "backwards", "aside_forwards", "aside_backwards")
+    mean = {name: float(getattr(attacked, name)[right].double().mean()) for name in names}
+    return (
+        f"a sample: {mean['forwards']:.1f} forwards and {mean['backwards']:.1f} backwards of the model, "
+        f"{mean['aside_forwards']:.1f} forwards and {mean['aside_backwards']:.1f} backwards of the surrogate"
+    )
 
 
 def _goal(targeted: str | None, classes: tuple[str, ...]) -> str:

@@ -24,6 +24,8 @@ def evaluate(
         str | None, typer.Option(help="quick, standard or exhaustive; default: standard, without --attack")
     ] = None,
     prove: Annotated[bool, typer.Option(help="look for proofs too, where the model's layers are known")] = True,
+    start_from: options.START_FROM = None,
+    start_attack: options.START_ATTACK = "mifgsm",
     grid: Annotated[str | None, typer.Option(help="perturbation sizes, such as 2/255,4/255,8/255")] = None,
     goal: Annotated[str, typer.Option(help="untargeted, least-likely, second, random or class:N")] = "untargeted",
     samples: Annotated[int | None, typer.Option(help="the first so many; default: all")] = None,
@@ -47,7 +49,7 @@ def evaluate(
 
     with interruptible():
         if plan is not None:
-            said = (goal, batch_size, shard, keep, seed) != ("untargeted", 256, 500, 12, 0)
+            said = (goal, batch_size, shard, keep, seed) != ("untargeted", 256, 500, 12, 0) or start_from
             if victim or data or threat or attack or effort or grid or samples or said:
                 raise InputError(
                     "a --plan says all but --out, --workers, --device and --trust; put the rest into the plan"
@@ -67,6 +69,8 @@ def evaluate(
                 threat,
                 attacks=attack,
                 effort=effort,
+                start_from=start_from,
+                start_attack=start_attack,
                 prove=prove,
                 grid=[parse_number(part) for part in grid.split(",")] if grid else None,
                 samples=samples,

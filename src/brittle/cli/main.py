@@ -16,6 +16,7 @@ from . import (
     diff,
     evaluate,
     export,
+    extract,
     inspect,
     listing,
     patch,
@@ -37,6 +38,7 @@ app.command()(attack.attack)
 app.command()(universal.universal)
 app.command()(patch.patch)
 app.command()(transfer.transfer)
+app.command()(extract.extract)
 app.command()(blackbox.blackbox)
 app.command()(show.show)
 app.command()(inspect.inspect)

@@ -22,6 +22,10 @@ SEED = Annotated[int, typer.Option(help="of all random numbers")]
 DEVICE = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1; where to compute")]
 TRUST = Annotated[bool, typer.Option("--trust", help="allow files that run code when loaded (pickles)")]
 BATCH = Annotated[int, typer.Option(help="samples at a time")]
+START_FROM = Annotated[
+    str | None, typer.Option(help="a surrogate with gradients (VICTIM): begin where an attack on it ends")
+]
+START_ATTACK = Annotated[str, typer.Option(help="the attack on the surrogate, such as mifgsm+di")]
 OUT = Annotated[Path | None, typer.Option(help="folder of the results")]
 
 

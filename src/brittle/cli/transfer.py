@@ -29,6 +29,12 @@ def transfer(
         list[str] | None,
         typer.Option(help="such as mifgsm+di:prob=0.7+ti; may be repeated; see brittle list directions"),
     ] = None,
+    ensemble: Annotated[
+        str, typer.Option(help="what several surrogates together average: logits, probabilities or both, with a comma")
+    ] = "logits",
+    targeted: Annotated[
+        bool, typer.Option("--targeted", help="towards a class drawn for each image; good losses: logit, margin")
+    ] = False,
     samples: Annotated[
         int | None, typer.Option(help="so many images that all networks get right; default: all")
     ] = None,
@@ -58,6 +64,8 @@ def transfer(
         source,
         threat,
         attacks=attack or ("mifgsm", "mifgsm+di+ti"),
+        ensembles=_listed(ensemble, "--ensemble", "way"),
+        targeted=targeted,
         samples=samples,
         seed=seed,
         batch_size=batch_size,
@@ -77,20 +85,24 @@ def table(matrix: Matrix) -> Table:
 
     from ..report.words import percent, radius
 
-    title = f"fooled, of {len(matrix.images)} images that all get right, {matrix.threat} {radius(matrix.eps, matrix.threat)}"
+    won = "taken for a class drawn for each" if matrix.wanted else "fooled"
+    title = (
+        f"{won}, of {len(matrix.images)} images that all get right, {matrix.threat} {radius(matrix.eps, matrix.threat)}"
+    )
     shown = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
     shown.add_column("crafted on", overflow="fold")
     shown.add_column("attack", overflow="fold")
     for name in matrix.networks:
         shown.add_column(name, justify="right", overflow="fold")
-    last: tuple[str, ...] = ()
+    last = ""
     for row in matrix.rows:
-        if row.surrogates != last:
+        place = " + ".join(row.surrogates) + (f" (mean of {row.ensemble})" if row.ensemble else "")
+        if place != last:
             shown.add_section()
-        own, crafted = row.surrogates, "" if row.surrogates == last else " + ".join(row.surrogates)
+        own, crafted = row.surrogates, "" if place == last else place
         cells = [Text(percent(row.wrong[name]), style="dim" if name in own else "bold") for name in matrix.networks]
         shown.add_row(Text(crafted), Text(row.attack.replace("+", " + ")), *cells)
-        last = row.surrogates
+        last = place
     return shown
 
 
@@ -115,8 +127,8 @@ def _footnote(matrix: Matrix) -> str:
     )
 
 
-def _listed(text: str, option: str) -> list[str]:
+def _listed(text: str, option: str, what: str = "network") -> list[str]:
     names = [part.strip() for part in text.split(",") if part.strip()]
     if not names:
-        raise InputError(f"{option} is empty; name one network or more, separated by commas")
+        raise InputError(f"{option} is empty; name one {what} or more, separated by commas")
     return names

@@ -118,6 +118,13 @@ def logit(outputs: Outputs, goal: Classify) -> PerSample:
     return -own if goal.aim is None else own
 
 
+@register_loss("probability")
+@of_classes
+def probability(outputs: Outputs, goal: Classify) -> PerSample:
+    """The softmax probability of the class aimed at, p_t; untargeted -p_y. For integrated gradients, as public codes of MIG have it."""
+    return logit(outputs.softmax(1), goal)
+
+
 @register_loss("probability_margin")
 @of_classes
 def probability_margin(outputs: Outputs, goal: Classify) -> PerSample:

@@ -197,6 +197,10 @@ class Problem:
         """The same problem with other radii (B,)."""
         return replace(self, region=self.region.within(radius))
 
+    def sharing(self, shares: Tensor) -> Problem:
+        """The same problem where each row hears so much of each network of an ensemble, (B, K)."""
+        return replace(self, door=replace(self.door, shares=shares))
+
     def starting(self, starts: Tensor) -> Problem:
         """The same problem, to begin from these points (B, *P)."""
         return replace(self, starts=starts)

@@ -28,17 +28,19 @@ _NEEDS = {Access.GRADIENT: "gradients", Access.SCORES: "scores", Access.LABELS: 
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """What came of it: x_adv (B, *S), the verdict, and the queries charged (B,)."""
+    """What came of it: x_adv (B, *S), the verdict, and the queries charged (B,); those `aside` went to a surrogate, not to the victim."""
 
     x_adv: Tensor
     verdict: Verdict
     forwards: Tensor
     backwards: Tensor
+    aside_forwards: Tensor
+    aside_backwards: Tensor
 
     def measured(self) -> dict[str, Tensor]:
-        """Everything by name: x_adv, forwards, backwards and the fields of the verdict."""
+        """Everything by name: x_adv, the queries and the fields of the verdict."""
         verdict = {f.name: getattr(self.verdict, f.name) for f in dataclasses.fields(self.verdict)}
-        return {"x_adv": self.x_adv, "forwards": self.forwards, "backwards": self.backwards, **verdict}
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "verdict"} | verdict
 
 
 def attempt(
@@ -68,6 +70,7 @@ def attempt(
     wide = x.clone() if narrow is None else x.float()  # the attack's own: writing into it moves no yardstick
     theirs = threat.around(wide, victim.lower, victim.upper)
     ledger = Ledger.empty(len(x), x.device)
+    assert ledger.aside is not None
     record = None if budget is None else Record.at(theirs.origin, attack.minimises)
     door = Oracle(victim, ledger, attack.access, budget=budget, narrow=narrow)
     harder = goal.harder(ROUNDING * torch.finfo(wide.dtype).eps)
@@ -94,6 +97,8 @@ def attempt(
         judge(victim.averaged(draws), region, goal, proposed),
         ledger.forwards,
         ledger.backwards,
+        ledger.aside.forwards,
+        ledger.aside.backwards,
     )
 
 
@@ -108,11 +113,9 @@ def check_access(attack: Attack, victim: Victim) -> None:
 
 def untouched(victim: Victim, threat: Threat, x: Tensor, goal: Goal, draws: int = 1) -> Trial:
     """The verdict on x (B, *S) as it is; nothing is charged."""
-    region, nothing = (
-        threat.around(x, victim.lower, victim.upper),
-        torch.zeros(len(x), dtype=torch.int64, device=x.device),
-    )
-    return Trial(x.clone(), judge(victim.averaged(draws), region, goal, region.origin), nothing, nothing.clone())
+    region = threat.around(x, victim.lower, victim.upper)
+    nothing = [torch.zeros(len(x), dtype=torch.int64, device=x.device) for _ in range(4)]
+    return Trial(x.clone(), judge(victim.averaged(draws), region, goal, region.origin), *nothing)
 
 
 def merged(rows: Tensor, trial: Trial, others: Tensor, rest: Trial) -> Trial:
@@ -122,13 +125,12 @@ def merged(rows: Tensor, trial: Trial, others: Tensor, rest: Trial) -> Trial:
     def joined(one: Tensor, other: Tensor) -> Tensor:
         return torch.cat([one, other])[place]
 
-    fields = [f.name for f in dataclasses.fields(Verdict)]
-    verdict = Verdict(*(joined(getattr(trial.verdict, f), getattr(rest.verdict, f)) for f in fields))
+    one, other = trial.measured(), rest.measured()
+    verdict = [f.name for f in dataclasses.fields(Verdict)]
+    both = {name: joined(one[name], other[name]) for name in one}
     return Trial(
-        joined(trial.x_adv, rest.x_adv),
-        verdict,
-        joined(trial.forwards, rest.forwards),
-        joined(trial.backwards, rest.backwards),
+        verdict=Verdict(*(both[name] for name in verdict)),
+        **{name: value for name, value in both.items() if name not in verdict},
     )
 
 

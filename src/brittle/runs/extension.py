@@ -9,6 +9,8 @@ from typing import Any
 from .identity import content_hash
 from .plan import CHAINED, Plan
 
+CONTENT = {"victim_digest": "the model", "data_digest": "the data", "source_digest": "brittle's own code"}
+
 
 def conflicts(old: Plan, new: Plan) -> list[str]:
     """Why rows of `old` and `new` cannot live in one folder, in words; [] when they can.
@@ -26,7 +28,9 @@ def conflicts(old: Plan, new: Plan) -> list[str]:
         if a[name] != b[name]
     ]
     found += _differences("threat", _without(a["threat"], "eps"), _without(b["threat"], "eps"))
-    found += _differences("resolved", _without(a["resolved"], "version"), _without(b["resolved"], "version"))
+    was, now = (_without(plan["resolved"], "version") for plan in (a, b))
+    found += [f"{what} changed" for name, what in CONTENT.items() if was.get(name) != now.get(name)]
+    found += _differences("resolved", *({k: v for k, v in one.items() if k not in CONTENT} for one in (was, now)))
     chain, longer = ([entry for entry in plan["attacks"] if entry["role"] in CHAINED] for plan in (a, b))
     if any(_stage(old) != _stage(new) for old, new in zip(chain, longer, strict=False)):
         found.append("the chain of stages does not begin as it did")

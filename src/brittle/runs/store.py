@@ -194,12 +194,7 @@ class Store:
                 raise InputError(
                     f"{error}; delete that file and run the same command again, finished units stay"
                 ) from None
-            differing = conflicts(old, plan)
-            if differing:
-                more = f" and {len(differing) - 3} more" if len(differing) > 3 else ""
-                raise InputError(
-                    f"{str(self.folder)!r} holds another run: {', '.join(differing[:3])}{more}; give another --out"
-                )
+            _refuse(self.folder, old, plan)
         text = dump(plan).encode()
         if not path.is_file() or path.read_bytes() != text:
             self._write(path, text)
@@ -261,3 +256,19 @@ def _version(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return ""
+
+
+def refuse_another(folder: Path, plan: Plan) -> None:
+    """Raises InputError where the folder holds a run that differs from `plan` in more than its attacks; said before time is spent."""
+    try:
+        old = load_plan(folder / "plan.json")
+    except InputError:  # there is none, or the store will say what is wrong with it
+        return
+    _refuse(folder, old, replace(plan, attacks=old.attacks, draws=old.draws))
+
+
+def _refuse(folder: Path, old: Plan, plan: Plan) -> None:
+    differing = conflicts(old, plan)
+    if differing:
+        more = f" and {len(differing) - 3} more" if len(differing) > 3 else ""
+        raise InputError(f"{str(folder)!r} holds another run: {', '.join(differing[:3])}{more}; give another --out")

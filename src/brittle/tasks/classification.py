@@ -27,7 +27,8 @@ _TARGET_STREAM = 0x7A5  # keeps random targets apart from the attack's own rando
 
 @dataclass(frozen=True, eq=False)
 class Results:
-    """Measured results of N samples, all (N,) on the CPU but x_adv (N, *S); see docs/architecture.md, Rows."""
+    """Measured results of N samples, all (N,) on the CPU but x_adv (N, *S); see docs/architecture.md, Rows. Queries `aside` went to a
+    surrogate."""
 
     label: Tensor
     target: Tensor
@@ -42,6 +43,8 @@ class Results:
     backwards: Tensor
     seconds: Tensor
     x_adv: Tensor
+    aside_forwards: Tensor
+    aside_backwards: Tensor
 
 
 @dataclass(frozen=True, eq=False)

@@ -40,13 +40,17 @@ class BlockShuffle:
 
     def bend(self, gradient: Gradient, scene: Scene) -> Gradient:
         def one(point: Tensor) -> Tensor:
-            drawn = scene.uniform((1 + self.blocks * (3 + 2 * self.blocks),))
-            height, width = planes(point).shape[-2:]
-            grids = [self.grid(numbers, height, width) for numbers in drawn.cpu()]
-            grid = torch.stack(grids).to(point) if grids else point.new_zeros(0, height, width, 2)
-            return pulled(lambda x: _sampled(x, grid), point, gradient)
+            grids = self.grids(point, scene)
+            return pulled(lambda x: sampled(x, grids), point, gradient)
 
         return lambda point: mean(one(point) for _ in range(self.copies))
+
+    def grids(self, point: Tensor, scene: Scene) -> Tensor:
+        """(B, H, W, 2): `grid` for a copy of each picture of the point (B, *S), drawn anew."""
+        drawn = scene.uniform((1 + self.blocks * (3 + 2 * self.blocks),))
+        height, width = planes(point).shape[-2:]
+        grids = [self.grid(numbers, height, width) for numbers in drawn.cpu()]
+        return torch.stack(grids).to(point) if grids else point.new_zeros(0, height, width, 2)
 
     def grid(self, numbers: Tensor, height: int, width: int) -> Tensor:
         """(H, W, 2): from where each pixel of a copy comes, row and column; beyond the picture where from nowhere."""
@@ -89,7 +93,7 @@ def _turned(local: Tensor, angle_deg: float, height: int, width: int, start: int
     return torch.where(inside, came + torch.tensor([float(start), 0.0]), -1e4)
 
 
-def _sampled(x: Tensor, grid: Tensor) -> Tensor:
+def sampled(x: Tensor, grid: Tensor) -> Tensor:
     """x (B, *S) at the rows and columns (B, H, W, 2), linearly between pixels, 0 beyond the picture."""
     pictures = planes(x)
     sides = grid.new_tensor(pictures.shape[-2:])

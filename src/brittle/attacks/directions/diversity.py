@@ -17,7 +17,7 @@ from .role import Gradient, Place, Scene, planes, pulled
 class DiverseInputs:
     """With probability `prob`, the picture resized at random, padded with zeros at random to `growth` times its size, and resized back.
 
-    DI2-FGSM of Xie et al., CVPR 2019, arXiv:1803.06978, section 3.2. The side is uniform from its own to `growth` times it. Deviations: the
+    DI2-FGSM of Xie et al., CVPR 2019, arXiv:1803.06978. The side is uniform from its own to `growth` times it. Deviations: the
     padded picture is resized back, because networks want their own input size (as in TransferAttack); each sample draws for itself.
     """
 

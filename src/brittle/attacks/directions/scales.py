@@ -17,7 +17,7 @@ from .role import Gradient, Place, Scene, mean
 class ScaleInvariant:
     """The mean of the gradients of the loss at x / 2^i, i = 0 to copies - 1.
 
-    SI-NI-FGSM without its look-ahead: Lin et al., ICLR 2020, arXiv:1908.06281, section 3.3. Black is 0, whatever the bounds.
+    SI-NI-FGSM without its look-ahead: Lin et al., ICLR 2020, arXiv:1908.06281, as in its authors' code. Black is 0, whatever the bounds.
     """
 
     copies: int = 5
@@ -41,8 +41,9 @@ class ScaleInvariant:
 class Admix:
     """The mean of the gradients at (x + share * x') / 2^i, i = 0 to copies - 1, for some other pictures x'.
 
-    Wang et al., ICCV 2021, arXiv:2102.00436, equation 4. pictures: those to choose x' from, at random for each sample and step. Deviation:
-    the paper takes them from the batch, so that what a sample becomes depends on who is beside it; here they are part of the attack.
+    Wang et al., ICCV 2021, arXiv:2102.00436, as in its authors' code. pictures: those to choose x' from, at random for each sample and
+    step. Deviation: the paper takes them from the batch, so that what a sample becomes depends on who is beside it; here they are part
+    of the attack.
     """
 
     pictures: Pictures | None = None

@@ -18,8 +18,8 @@ from .role import Gradient, Place, Scene, mean, planes
 class SpectrumSimulation:
     """The mean of the gradients at IDCT(DCT(x + noise) * M), M uniform in [1 - rho, 1 + rho], noise normal with `noise` radii.
 
-    SSA of Long et al., ECCV 2022, arXiv:2207.05382, equations 7 and 8. The gradient is that at the changed picture, not drawn back through
-    the change, as in its authors' code; the two agree in the mean over M.
+    SSA of Long et al., ECCV 2022, arXiv:2207.05382. The gradient is that at the changed picture, not drawn back through the change, as
+    in its authors' code; the two agree in the mean over M.
     """
 
     copies: int = 20  # paper: N

@@ -18,8 +18,8 @@ from .role import Gradient, Place, Scene, planes
 class TranslationInvariant:
     """The gradient convolved with a Gaussian kernel, which stands for the mean gradient of the picture shifted about.
 
-    Dong et al., CVPR 2019, arXiv:1904.02884, section 3.3. side: odd, of the kernel in pixels. deviations: standard deviations from its
-    middle to its edge. The kernel sums to 1; outside the picture the gradient is 0.
+    Dong et al., CVPR 2019, arXiv:1904.02884; the kernel is that of its authors' code. side: odd, of the kernel in pixels. deviations:
+    standard deviations from its middle to its edge. The kernel sums to 1; outside the picture the gradient is 0.
     """
 
     side: int = 15

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ...core.access import Access
+from ...core.goal import Goal
 from ...core.incumbent import Incumbent
 from ...core.losses import Loss, find_loss, find_slope
 from ...core.problem import Problem
@@ -154,9 +155,19 @@ class GradientAscent:
 
     def _directed(self, problem: Problem, step: Tensor, slope: Loss) -> Gradient:
         """The gradient (B, *S) at inputs (B, *S) as the directions change it."""
-        scene = Scene(problem, step)
-        scene.problem.ball("an attack with directions")
-        return bent(self.directions, lambda point: self._query(problem, point, slope, False)[1], scene)
+        problem.ball("an attack with directions")
+        loss = find_loss(self.loss)
+
+        def told(outputs: Tensor, goal: Goal) -> Tensor:
+            for listener in scene.listeners:
+                listener(loss(outputs, goal))
+            return slope(outputs, goal)
+
+        def plain(given: Problem) -> Gradient:
+            return lambda point: self._query(scene.detoured(given), point, told, False)[1]
+
+        scene = Scene(problem, step, plain)
+        return bent(self.directions, plain(problem), scene)
 
     def _lookahead(self, problem: Problem, point: Tensor, momentum: Tensor | None, step: Tensor) -> Tensor:
         if not self.nesterov or momentum is None:

@@ -89,7 +89,7 @@ class MendedDoor(Oracle):
         assert self.losing is not None
         return lost(super().__call__(x), self.losing if self.rows is None else self.losing[self.rows])
 
-    def passes(self, differentiate: bool) -> int:
+    def passes(self, differentiate: bool) -> int | Tensor:
         """What a question costs a sample."""
         if self.smoothed is None or not differentiate:
             return super().passes(differentiate)

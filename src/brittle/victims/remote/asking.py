@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal
 
@@ -58,6 +58,11 @@ class Remote:
         if self.journal.fact("random") is None:
             self._learn(sent[:FIRST])
         return self._finished(self._answers(sent, self._numbers(sent))).to(x.device)
+
+    def limited(self, rows: int) -> Remote:
+        """The same, which sends so many rows more at most; beyond that it raises OverBudget."""
+        most = self.journal.sent + rows
+        return replace(self, budget=most if self.budget is None else min(self.budget, most))
 
     def _numbers(self, rows: Rows) -> list[int]:
         """How often each row was asked before, by this process; 0 for a model that answers the same to the same."""

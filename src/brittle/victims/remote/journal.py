@@ -15,6 +15,11 @@ from ...errors import InputError
 
 Answer = np.ndarray[Any, np.dtype[np.float32]]
 
+
+class OverBudget(InputError):
+    """The budget does not allow so many rows more; nothing was sent."""
+
+
 _TABLES = """
 create table if not exists answers (question blob primary key, answer blob not null) without rowid;
 create table if not exists facts (name text primary key, value text not null) without rowid;
@@ -66,11 +71,11 @@ class Journal:
         return int(self._base.execute("select value from facts where name = 'sent'").fetchone()[0])
 
     def charge(self, rows: int, budget: int | None) -> None:
-        """Enter rows as sent, before they are: a crash in between charges too much, never too little. InputError beyond the budget."""
+        """Enter rows as sent, before they are: a crash in between charges too much, never too little. OverBudget beyond the budget."""
         with self._transaction():
             sent = self.sent
             if budget is not None and sent + rows > budget:
-                raise InputError(
+                raise OverBudget(
                     f"the budget of {budget} rows does not allow {rows} more: {sent} were sent, as {self.path} says; "
                     "give a larger budget=, and another --out: what was answered is not asked again"
                 )
