@@ -25,7 +25,7 @@ from ..core.access import Access
 from ..core.checks import check_inputs, check_outputs
 from ..core.problem import Attack, Threat
 from ..core.trial import check_access
-from ..core.victim import Victim, as_victim, refuse_training_mode
+from ..core.victim import Victim
 from ..data.samples import Samples, as_data
 from ..errors import InputError
 from ..report.numbers import Summary
@@ -41,7 +41,7 @@ from ..runs.store import Store, refuse_another
 from ..runs.values import decode, encode
 from ..tasks.classification import Classification, parse_goal
 from ..threats import parse_threat
-from ..victims.open import open_victim
+from ..victims.open import opened
 from ..victims.preprocess import as_taken
 from .chain import fitted, names_in, stages_of
 from .examine import Examination, examined, within
@@ -158,7 +158,7 @@ def evaluate(
     threat = parse_threat(threat) if isinstance(threat, str) else threat
     parse_goal(goal)
     samples_of = as_data(data, bounds or (0.0, 1.0))
-    victim = _victim(model, samples_of, bounds, device, trust)
+    victim = opened(model, device, trust, bounds or samples_of.bounds)
     samples_of = as_taken(samples_of, victim)
     if workers > 1 and not (isinstance(model, str) and isinstance(data, str)):
         raise InputError(
@@ -291,22 +291,6 @@ def resolve(plan: Plan, victim: Victim, data: Samples) -> Plan:
         "version": __version__,
     }
     return replace(plan, resolved=resolved)
-
-
-def _victim(
-    model: str | Victim | nn.Module | Callable[[Tensor], Tensor],
-    data: Samples,
-    bounds: tuple[float, float] | None,
-    device: str | None,
-    trust: bool,
-) -> Victim:
-    wanted = bounds or data.bounds
-    if isinstance(model, str):
-        return open_victim(model, device=device, trust=trust, bounds=wanted)
-    victim = as_victim(model, wanted, device)
-    if victim.module is not None:
-        refuse_training_mode(victim.module)
-    return victim
 
 
 def _grid(threat: Threat, grid: Sequence[float] | None, data: Samples, victim: Victim) -> tuple[float, ...]:

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from ..core.access import Access
-from ..core.victim import Victim, as_victim, refuse_training_mode
+from ..core.victim import Victim
 from ..data.samples import Samples, as_data, slices
 from ..errors import InputError
 from ..report.shares import Share, share
 from ..victims.extraction import FromNothing, Learner, Lessons, Method, OnBackbone, Pool, Teacher, parse_method
-from ..victims.open import open_victim
+from ..victims.open import opened
 from ..victims.preprocess import as_taken
 from .progress import Progress, progress_bar
 from .train import splits, writable
@@ -76,7 +76,7 @@ def extract(
         raise InputError("net and epochs are of networks trained from nothing; leave them away with a backbone")
     path = None if out is None else writable(out)
     learnt, tested = _sources(data, test, bounds)
-    victim = _victim(model, learnt, bounds, device, trust)
+    victim = opened(model, device, trust, bounds or learnt.bounds)
     pool, exam = _apart(as_taken(learnt, victim), as_taken(tested, victim), held_out, seed)
     learner: Learner = (
         FromNothing(net=net, epochs=epochs, seed=seed)
@@ -110,22 +110,6 @@ def _sources(data: object, test: object | None, bounds: tuple[float, float] | No
             return as_data(first, edges), as_data(second, edges)
     whole = as_data(data, edges)
     return whole, whole
-
-
-def _victim(
-    model: str | Victim | nn.Module | Callable[[Tensor], Tensor],
-    data: Samples,
-    bounds: tuple[float, float] | None,
-    device: str | None,
-    trust: bool,
-) -> Victim:
-    wanted = bounds or data.bounds
-    if isinstance(model, str):
-        return open_victim(model, device=device, trust=trust, bounds=wanted)
-    victim = as_victim(model, wanted, device)
-    if victim.module is not None:
-        refuse_training_mode(victim.module)
-    return victim
 
 
 def _apart(learnt: Samples, tested: Samples, held_out: int, seed: int) -> tuple[Pool, Pool]:

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor, nn
 
-from ..core.victim import Victim
+from ..core.victim import Victim, as_victim, refuse_training_mode
 from ..data.options import parse_bounds
 from ..errors import InputError, unknown
 from ..specs import Source, parse_source
@@ -107,3 +108,15 @@ def _device(device: torch.device | str | None) -> torch.device | None:
         raise InputError(
             f"device {str(device)!r} cannot be used ({reason}); give cpu, or cuda on a machine that has it"
         ) from error
+
+
+def opened(
+    model: str | Victim | nn.Module | Callable[[Tensor], Tensor], device: str | None, trust: bool, bounds: Bounds
+) -> Victim:
+    """The victim that a string names or a model is, in evaluation mode; `bounds` as in `open_victim`."""
+    if isinstance(model, str):
+        return open_victim(model, device=device, trust=trust, bounds=bounds)
+    victim = as_victim(model, bounds, device)
+    if victim.module is not None:
+        refuse_training_mode(victim.module)
+    return victim
