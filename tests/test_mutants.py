@@ -108,10 +108,10 @@ MUTANTS = {
         (RULES, "writes_into"),
     ),
     "forwards are not charged": Mutant(
-        "core/oracle.py", "self.ledger.forward.charge(self.rows)", "pass", (RULES, "charged")
+        "core/oracle.py", "self.ledger.forward.charge(self.rows, self.networks)", "pass", (RULES, "charged")
     ),
     "backwards are not charged": Mutant(
-        "core/oracle.py", "self.ledger.backward.charge(self.rows)", "pass", (RULES, "charged")
+        "core/oracle.py", "self.ledger.backward.charge(self.rows, self.networks)", "pass", (RULES, "charged")
     ),
     "scores leak a graph": Mutant(
         "core/oracle.py", "if self.access is not Access.GRADIENT:", "if self.access is Access.LABELS:", (RULES, "graph")
