@@ -81,7 +81,8 @@ class FeatureImportance:
     def bend(self, gradient: Gradient, scene: Scene) -> Gradient:
         layer, x = find(scene, "fia", self.layer), scene.problem.x
         masked = (x * (scene.uniform(tuple(x.shape[1:])).to(x) >= self.drop) for _ in range(self.copies))
-        return _led(scene, gradient, Led(layer, importance(scene, layer, masked, find_slope("logit"))))
+        led = Led(layer, importance(scene, layer, masked, find_slope("logit")))
+        return scene.along(gradient, lambda: led)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +114,8 @@ class NeuronAttribution:
         )
         with torch.no_grad():
             black = asked(scene, layer, torch.zeros_like(x))
-        return _led(scene, gradient, Led(layer, weights, black, self.negative))
+        led = Led(layer, weights, black, self.negative)
+        return scene.along(gradient, lambda: led)
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,11 +204,3 @@ def _probability_slope(outputs: Tensor, goal: Classify) -> Tensor:
     slope = (-chances * chances.gather(1, goal.steered)).scatter_(1, goal.steered, 0)
     slope.scatter_(1, goal.steered, -slope.sum(1, keepdim=True))
     return -slope if goal.aim is None else slope
-
-
-def _led(scene: Scene, gradient: Gradient, detour: Led) -> Gradient:
-    def bent(point: Tensor) -> Tensor:
-        with scene.detouring(detour):
-            return gradient(point)
-
-    return bent

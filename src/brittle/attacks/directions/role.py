@@ -98,8 +98,10 @@ class Scene:
         """The losses (B,) of all that the model is asked meanwhile, for directions that learn from them."""
         heard: list[Tensor] = []
         self.listeners.append(heard.append)
-        yield heard
-        self.listeners.pop()
+        try:
+            yield heard
+        finally:
+            self.listeners.pop()
 
     @contextmanager
     def detouring(self, detour: Detour) -> Iterator[None]:
@@ -109,6 +111,15 @@ class Scene:
             yield
         finally:
             self.detours.pop()
+
+    def along(self, gradient: Gradient, detour: Callable[[], Detour]) -> Gradient:
+        """The gradient where the model is run on a detour, made anew each time."""
+
+        def bent(point: Tensor) -> Tensor:
+            with self.detouring(detour()):
+                return gradient(point)
+
+        return bent
 
     def detoured(self, problem: Problem) -> Problem:
         """The problem, its model run as it is now."""

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.autograd.graph import Node
 from torch.overrides import TorchFunctionMode
 
-from ...core.oracle import Detour, Run
+from ...core.oracle import Run
 from ...core.streams import Streams
 from ...errors import InputError
 from ...kernels.shapes import wide
@@ -58,7 +58,7 @@ class SkipGradient:
             for node, paths in beside:
                 node.register_hook(_times(dict.fromkeys(paths.branches, self.decay)))
 
-        return _detouring(scene, gradient, lambda: Backward(decay))
+        return scene.along(gradient, lambda: Backward(decay))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +87,7 @@ class LinearBackward:
                     "name an earlier layer, or use another direction"
                 )
 
-        return _detouring(scene, gradient, lambda: Backward(straighten, layer))
+        return scene.along(gradient, lambda: Backward(straighten, layer))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +112,7 @@ class GhostNetworks:
 
     def bend(self, gradient: Gradient, scene: Scene) -> Gradient:
         streams, asked = scene.streams.fork(_STREAM), iter(range(1 << 62))
-        return _detouring(scene, gradient, lambda: Ghost(self, streams.fork(next(asked)), _surrogate(scene)))
+        return scene.along(gradient, lambda: Ghost(self, streams.fork(next(asked)), _surrogate(scene)))
 
 
 _STREAM = 0x6057  # keeps ghosts apart from the attack's other random numbers
@@ -250,16 +250,6 @@ def _times(factors: Mapping[int, Any]) -> Callable[[tuple[Any, ...], tuple[Any, 
         return tuple(part if part is None or i not in factors else part * factors[i] for i, part in enumerate(left))
 
     return hook
-
-
-def _detouring(scene: Scene, gradient: Gradient, detour: Callable[[], Detour]) -> Gradient:
-    """The gradient, each time through a new detour."""
-
-    def bent(point: Tensor) -> Tensor:
-        with scene.detouring(detour()):
-            return gradient(point)
-
-    return bent
 
 
 def _surrogate(scene: Scene) -> str:
