@@ -8,9 +8,11 @@ import pytest
 import torch
 from torch import nn
 
+from brittle.core.victim import as_victim
 from brittle.errors import InputError
 from brittle.victims import known_victims, open_victim
 from brittle.victims.networks import Architecture, save
+from brittle.victims.open import opened
 
 CODE = """
 import torch
@@ -167,3 +169,16 @@ def test_trusted_files_without_a_module_are_refused(tmp_path):
 def test_each_known_victim_has_a_line():
     for name, line in known_victims().items():
         assert line.startswith(f"{name}:")
+
+
+def test_a_module_keeps_the_bounds_that_its_caller_gives() -> None:
+    found = opened(nn.Flatten().eval(), None, False, (-1.0, 2.0))
+    assert (found.lower, found.upper) == (-1.0, 2.0)
+
+
+def test_a_victim_in_training_mode_is_refused() -> None:
+    victim = as_victim(nn.Sequential(nn.Flatten(), nn.Dropout()).eval())
+    assert victim.module is not None
+    victim.module.train()
+    with pytest.raises(InputError, match="training"):
+        opened(victim, None, False, (0.0, 1.0))
