@@ -180,6 +180,40 @@ def crafts(
         )
 
 
+class Record:
+    """How many images of each block each network got wrong, in a file; the same command later goes on where it stopped."""
+
+    def __init__(self, path: Path | None, settings: dict[str, Any]) -> None:
+        self.path, self.settings, self.rows = path, settings, list[dict[str, Any]]()
+        if path and path.exists():
+            kept = json.loads(path.read_text())
+            if kept["settings"] != settings:
+                sys.exit(f"{path} holds a run with {kept['settings']}, not {settings}: name another file")
+            self.rows = kept["rows"]
+
+    def has(self, method: str, side: str, first: int) -> bool:
+        return any((row["method"], row["library"], row["first"]) == (method, side, first) for row in self.rows)
+
+    def add(self, method: str, side: str, first: int, images: int, seconds: float, wrong: dict[str, int]) -> None:
+        print(f"{first:4} {method:14} {side:14} {seconds:6.0f} s {list(wrong.values())}", file=sys.stderr, flush=True)
+        row = {"method": method, "library": side, "first": first, "images": images, "seconds": seconds, "wrong": wrong}
+        self.rows.append(row)
+        if self.path:
+            self.path.write_text(json.dumps({"settings": self.settings, "rows": self.rows}, indent=1))
+
+    def table(self, names: list[str]) -> str:
+        """Percent taken for another class, over all blocks of a method; the first network is the surrogate."""
+        lines = [f"| method | library | images | seconds | {' | '.join(names)} | mean |"]
+        lines.append("|---|---|" + "---:|" * (len(names) + 3))
+        for method, side in dict.fromkeys((row["method"], row["library"]) for row in self.rows):
+            blocks = [row for row in self.rows if (row["method"], row["library"]) == (method, side)]
+            images, seconds = (sum(row[key] for row in blocks) for key in ("images", "seconds"))
+            rates = [100 * sum(row["wrong"][name] for row in blocks) / images for name in names]
+            shown = " | ".join(f"{rate:.1f}" for rate in (*rates, sum(rates[1:]) / len(rates[1:])))
+            lines.append(f"| {method} | {side} | {images} | {seconds:.0f} | {shown} |")
+        return "\n".join(lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--surrogate", default=NETWORKS[0])
@@ -189,11 +223,12 @@ def main() -> None:
     parser.add_argument("--copies", type=int, default=20)
     parser.add_argument("--methods", default=",".join(CHEAP))
     parser.add_argument("--sides", default="torchattacks,transferattack")
+    parser.add_argument("--block", type=int, default=20, help="images that every method sees before the next ones")
     parser.add_argument("--batch", type=int, default=10)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--half", action="store_true", help="the surrogate crafts in bfloat16, on every side")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--out", type=Path, help="the record; with it, the same command goes on after an interruption")
     given = parser.parse_args()
     without_torchvision()
     modules = networks(tuple(dict.fromkeys((given.surrogate, *given.targets.split(",")))), given.device)
@@ -201,50 +236,43 @@ def main() -> None:
     surrogate = Resized(surrogate.module, surrogate.side, given.half).eval().requires_grad_(False)
     x, labels = right_for_all(modules, given.images, given.device)
     pictures = Pictures.of(x[:: max(1, len(x) // 20)])
-    others = [name for name in modules if name != given.surrogate]
-    print(
-        f"{len(x)} images, surrogate {given.surrogate}, eps {given.eps:g}/255, {given.copies} copies{', in bfloat16' if given.half else ''}"
-    )
-    print(
-        f"| method | library | seconds | itself | {' | '.join(others)} | mean |\n|---|---|---:|{'---:|' * (len(others) + 2)}"
-    )
-    rows: list[dict[str, Any]] = []
+    eps = given.eps / 255
+    settings = {key: getattr(given, key) for key in ("surrogate", "eps", "copies", "half", "seed", "block")}
+    record = Record(given.out, settings)
 
-    def note(method: str, side: str, seconds: float, x_adv: Tensor) -> None:
-        assert float((x_adv - x).abs().max()) <= given.eps / 255 + 1e-6
+    def note(method: str, side: str, first: int, seconds: float, x_adv: Tensor) -> None:
+        before, truth = x[first : first + given.block], labels[first : first + given.block]
+        assert float((x_adv - before).abs().max()) <= eps + 1e-6
         with torch.no_grad():
-            wrong = {
-                name: 100
-                * float((torch.cat([module(part) for part in x_adv.split(25)]).argmax(1) != labels).double().mean())
-                for name, module in modules.items()
-            }
-        mean = sum(wrong[name] for name in others) / len(others)
-        rates = " | ".join(f"{wrong[name]:.1f}" for name in (given.surrogate, *others))
-        print(f"| {method} | {side} | {seconds:.0f} | {rates} | {mean:.1f} |", flush=True)
-        rows.append({"method": method, "library": side, "seconds": seconds, "wrong": wrong, "mean": mean})
-        if given.out:
-            named = {
-                "surrogate": given.surrogate,
-                "images": len(x),
-                "copies": given.copies,
-                "seed": given.seed,
-                "half": given.half,
-            }
-            given.out.write_text(json.dumps({**named, "rows": rows}, indent=1))
+            wrong = {name: int((module(x_adv).argmax(1) != truth).sum()) for name, module in modules.items()}
+        record.add(method, side, first, len(before), seconds, wrong)
 
-    noise = brittle.attack(
-        brittle.uniform_noise(), as_victim(modules[given.surrogate]), x, labels, brittle.linf(given.eps / 255)
-    ).x_adv
-    note("uniform noise", "brittle", 0.0, noise)
-    for name in given.methods.split(","):
-        for side, craft in crafts(name, surrogate, given.copies, pictures, given.sides, given.eps / 255):
-            torch.manual_seed(given.seed)
-            begun = time.process_time()
-            made = [craft(a, b).detach() for a, b in zip(x.split(given.batch), labels.split(given.batch), strict=True)]
-            x_adv = torch.cat(made)
-            note(name, side, time.process_time() - begun, x_adv)
-            if name == "MI" and side == "brittle":
-                note("MI, shuffled", side, 0.0, shuffled(x, x_adv, torch.arange(len(x)), given.seed))
+    for first in range(0, len(x), given.block):
+        some, truth = x[first : first + given.block], labels[first : first + given.block]
+        if not record.has("uniform noise", "brittle", first):
+            victim, noise = as_victim(modules[given.surrogate]), brittle.uniform_noise()
+            note(
+                "uniform noise",
+                "brittle",
+                first,
+                0.0,
+                brittle.attack(noise, victim, some, truth, brittle.linf(eps)).x_adv,
+            )
+        for name in given.methods.split(","):
+            for side, craft in crafts(name, surrogate, given.copies, pictures, given.sides, eps):
+                if record.has(name, side, first):
+                    continue
+                torch.manual_seed(given.seed + first)
+                begun = time.process_time()
+                batches = zip(some.split(given.batch), truth.split(given.batch), strict=True)
+                x_adv = torch.cat([craft(*batch).detach() for batch in batches])
+                note(name, side, first, time.process_time() - begun, x_adv)
+                if name == "MI" and side == "brittle":
+                    mixed = shuffled(some, x_adv, torch.arange(len(some)), given.seed)
+                    note("MI, shuffled", side, first, 0.0, mixed)
+    precision = "bfloat16" if given.half else "float32"
+    print(f"{len(x)} images, eps {given.eps:g}/255, {given.copies} copies, crafted on {given.surrogate} in {precision}")
+    print(record.table([given.surrogate, *(name for name in modules if name != given.surrogate)]))
 
 
 if __name__ == "__main__":

@@ -277,6 +277,12 @@ def test_what_is_not_understood_is_refused_by_name(module: Any, words: str) -> N
         Crown()(victim, brittle.linf(0.1), x, torch.zeros(2, dtype=torch.int64))
 
 
+def test_what_cannot_be_traced_is_named_and_not_what_it_stands_in() -> None:
+    module = nn.Sequential(nn.Linear(4, 4), nn.Sequential(_Forward(lambda x: x if x.sum() > 0 else -x))).eval()
+    with pytest.raises(InputError, match="the code of _Forward cannot be traced"):
+        Crown()(as_victim(module), brittle.linf(0.1), torch.full((2, 4), 0.5), torch.zeros(2, dtype=torch.int64))
+
+
 class _Forward(nn.Module):
     def __init__(self, function: Callable[[Tensor], Any]) -> None:
         super().__init__()

@@ -265,6 +265,19 @@ def test_a_missing_normalisation_is_found_and_named() -> None:
         assert all(words in finding.measured for words, finding in zip(said, found, strict=True))
 
 
+def test_another_preprocessing_is_tried_on_a_few_mistakes_before_it_gets_the_rest() -> None:
+    x, _ = data()
+    never = Changed(honest(), after=lambda z: F.pad(z, (0, 1), value=-1e3))
+    labels = torch.where(torch.arange(len(x)) % 4 == 0, 10, never(x).argmax(1))  # a class that is never answered
+    others = (x[32:], labels[32:])
+    given = Probe(as_victim(never), x[:32], labels[:32], brittle.linf(EPS), torch.arange(32), others=others)
+    assert not given.random  # asked now, to be no part of what follows
+    before = given.spent.forwards
+    assert look(interface.normalisation, given) == []
+    tried = len([*interface.preprocessings(x, scaled=False)])
+    assert given.spent.forwards - before == interface.CROWD + tried * interface.SCREEN
+
+
 def test_inputs_outside_the_bounds_and_in_a_corner_of_them() -> None:
     x, labels = data()
     found = brittle.diagnose(honest(), (x * 255, labels), brittle.linf(EPS))

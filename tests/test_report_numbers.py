@@ -11,7 +11,18 @@ import pytest
 from brittle.report.numbers import Summary, summarise
 from brittle.report.shares import clopper_pearson, share
 from brittle.report.terminal import shown_radii, summary_table
-from brittle.report.words import amount, between, confidence, duration, interval, percent, radius, setting, several
+from brittle.report.words import (
+    amount,
+    between,
+    confidence,
+    duration,
+    interval,
+    percent,
+    radius,
+    setting,
+    several,
+    source_name,
+)
 from brittle.runs.rows import Row, to_table
 
 
@@ -72,6 +83,11 @@ def test_percentages_print_no_more_digits_than_the_sample_supports() -> None:
 def test_numbers_are_written_as_people_name_them() -> None:
     assert [radius(8 / 255, "linf"), radius(0.2, "linf"), radius(8 / 255, "l2")] == ["8/255", "0.2", "0.0314"]
     assert radius(8 / 255, "linf", (0.0, 255.0)) == "0.0314"
+    assert [radius(levels / 255, "linf") for levels in (0.5, 1.5, 0.4)] == ["0.5/255", "1.5/255", "0.00157"]
+    assert source_name("images:/home/me/pictures/?size=224") == "images:pictures/?size=224"
+    assert source_name("../weights/a.pt?arch=py:nets:build") == "a.pt?arch=py:nets:build"
+    for text in ("mnist", "hf:org/name", "timm:resnet50", "http://localhost:80/v1/models/a", "runs/a.pt"):
+        assert source_name(text) == text
     assert [amount(-0.0956), amount(12345.6), amount(float("nan"))] == ["−0.0956", "12,346", "–"]
     assert [between(0.1, 0.1), between(0.01, 0.1)] == ["0.1", "0.01–0.1"]
     assert [duration(0.44), duration(59.6), duration(7500)] == ["0.4 s", "1 min 0 s", "2 h 5 min"]

@@ -198,6 +198,7 @@ DIAGNOSIS = {
     "forwards": 12.5,
     "backwards": 3.0,
     "samples": 8,
+    "seconds": 75.0,
     "checks": ["probabilities", "noise"],
     "stages": [{"name": "pgd", "role": "stage", "value": {}, "reach": None}],
     "proof": {"entry": None, "why_none": "none of 8 samples could be proved; try others."},
@@ -210,7 +211,7 @@ def test_what_was_found_on_the_model_is_read_said_and_charged(tmp_path: Path) ->
     bare = read_run(tmp_path)
     assert (bare.findings, bare.checks, bare.added, bare.unproved, bare.looked) == ((), (), (), "", None)
     assert "Nothing here is a proof that a sample is safe." in said(write_report(tmp_path))
-    spent = int(cost("total", tmp_path)[2].replace(",", ""))
+    spent, took = int(cost("total", tmp_path)[2].replace(",", "")), cost("total", tmp_path)[-1]
     with Store(tmp_path).open(plan) as store:
         store.note(DIAGNOSIS)
     run = read_run(tmp_path)
@@ -222,8 +223,34 @@ def test_what_was_found_on_the_model_is_read_said_and_charged(tmp_path: Path) ->
     assert "Nothing here is a proof that a sample is safe: none of 8 samples could be proved." in words
     assert "No proofs: none of 8 samples could be proved." in footnote(run.summary)
     assert "Checks put to the model itself, on 8 samples: probabilities, noise." in words
-    assert cost("diagnosis", tmp_path) == ["12.5", "3", "100", "24", "–"]
+    assert cost("diagnosis", tmp_path) == ["12.5", "3", "100", "24", "1 min 15 s"]
     assert cost("total", tmp_path)[2] == f"{spent + 100:,}"
+    assert (took, cost("total", tmp_path)[-1]) == ("26 s", "1 min 41 s")
+
+
+def test_what_a_surrogate_was_asked_is_said_apart_from_what_the_model_was(tmp_path: Path) -> None:
+    plan = synthetic_plan(12)
+    write_run(tmp_path / "without", plan)
+    assert "surrogate" not in said(write_report(tmp_path / "without"))
+    changed = {"pgd": lambda rows: [replace(row, aside_forwards=4, aside_backwards=3) for row in rows]}
+    write_run(tmp_path / "with", plan, edit=changed)
+    assert "of the surrogate forwards plus backwards" in said(write_report(tmp_path / "with"))
+    asked = 12 * 7 * len(plan.grid)
+    before, after = (cost("pgd", tmp_path / name) for name in ("without", "with"))
+    assert after == [*before[:-1], f"{asked:,}", before[-1]]
+    assert cost("fgsm", tmp_path / "with")[-2] == ""
+    assert cost("total", tmp_path / "with")[-2] == f"{asked:,}"
+    assert f"A surrogate was asked beside the model: {asked:,} forwards" in footnote(
+        read_run(tmp_path / "with").summary
+    )
+
+
+def test_a_heading_leaves_the_folders_out_and_the_facts_keep_them(tmp_path: Path) -> None:
+    where = "timm:resnet18?checkpoint=/data/networks/resnet18.safetensors"
+    write_run(tmp_path, replace(synthetic_plan(12), victim=where))
+    page = write_report(tmp_path).read_text(encoding="utf-8")
+    assert "<h1>How brittle is timm:resnet18?checkpoint=resnet18.safetensors on " in page
+    assert f"<dt>Model</dt><dd>{where}" in page
 
 
 def test_a_damaged_diagnosis_is_no_diagnosis(tmp_path: Path) -> None:

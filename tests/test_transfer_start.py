@@ -22,6 +22,7 @@ from brittle.core.problem import Problem
 from brittle.core.victim import Victim
 from brittle.data import open_data
 from brittle.errors import InputError
+from brittle.report.terminal import footnote
 from brittle.runs.values import decode, encode
 from brittle.testing import check_attack, network
 from brittle.testing.victims import inputs
@@ -201,6 +202,10 @@ def test_an_evaluation_of_a_server_begins_from_the_surrogate(folder: Path) -> No
     spent = [sum(row.forwards for row in report.rows if row.attack.startswith("square")) for report in (plain, begun)]
     assert 0 < spent[1] < 0.6 * spent[0]
     assert begun.robust_accuracy <= plain.robust_accuracy
+    asked = [(row.aside_forwards, row.aside_backwards) for row in begun.rows if row.attack.startswith("square")]
+    assert {*asked} == {(0, 0), (10, 10)}  # mifgsm on the surrogate, for those that are right untouched
+    assert all(row.aside_forwards == 0 for row in (*plain.rows, *begun.rows) if not row.attack.startswith("square"))
+    assert f"A surrogate was asked beside the model: {20 * asked.count((10, 10)):,} forwards" in footnote(begun.summary)
     assert {row.attack for row in begun.rows} == {"clean", "uniform_noise", "square:queries=60"}
 
 

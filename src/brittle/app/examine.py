@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -42,12 +43,14 @@ PARTS = ("diagnosis", "proofs", "remedies")  # of an examination, one after anot
 
 @dataclass(frozen=True)
 class Examination:
-    """What was found, the stages that it calls for, and the proof worth looking for. `key`: of all that this rests on."""
+    """What was found, the stages that it calls for, and the proof worth looking for. `key`: of all that this rests on; `seconds`: of the
+    whole look."""
 
     key: str
     diagnosis: Diagnosis
     stages: tuple[AttackEntry, ...]
     proof: Provability
+    seconds: float
 
     @property
     def blind(self) -> bool:
@@ -61,7 +64,8 @@ class Examination:
 
     def noted(self) -> dict[str, Any]:
         """As plain data, for diagnosis.json."""
-        return {"key": self.key, **asdict(self.diagnosis), "stages": _plain(self.stages), "proof": asdict(self.proof)}
+        own = {"stages": _plain(self.stages), "proof": asdict(self.proof), "seconds": self.seconds}
+        return {"key": self.key, **asdict(self.diagnosis), **own}
 
 
 def examined(
@@ -85,7 +89,7 @@ def examined(
     known = _recalled(folder, key)
     if known is not None:
         return known
-    say = on_progress or (lambda *_: None)
+    begun, say = time.perf_counter(), on_progress or (lambda *_: None)
     closed = victim.access is not Access.GRADIENT  # it is asked little: each question may have its price
     few = min(FEWEST if closed else max(FEWEST, min(count // PART, MOST)), len(data))
     x, labels = data.batch(range(few))
@@ -94,18 +98,18 @@ def examined(
     diagnosis = diagnose_victim(victim, x, labels, threat, others=others, dear=None, seed=seed)
     say(1, len(PARTS), PARTS[1])
     if closed:
-        return Examination(
-            key, diagnosis, (), Provability(None, "a certificate looks into the layers, which are not shown")
-        )
+        proof = Provability(None, "a certificate looks into the layers, which are not shown")
+        return Examination(key, diagnosis, (), proof, time.perf_counter() - begun)
     proof = provability(victim, data, threat, goal) if prove else Provability(None, "none was asked for")
     if not diagnosis.suspicious:
-        return Examination(key, diagnosis, (), proof)
+        return Examination(key, diagnosis, (), proof, time.perf_counter() - begun)
     say(2, len(PARTS), PARTS[2])
     x = x.to(victim.device, victim.dtype).clamp(victim.lower, victim.upper)
     labels = labels.to(victim.device).long()
     mending = try_remedies(victim, x, labels, threat, diagnosis.findings, seed)
     draws = _draws(victim, x, labels, threat, seed) if "random" in diagnosis.kinds else 1
-    return Examination(key, diagnosis, _called_for(mending.remedies, draws, threat), proof)
+    stages = _called_for(mending.remedies, draws, threat)
+    return Examination(key, diagnosis, stages, proof, time.perf_counter() - begun)
 
 
 def _draws(victim: Victim, x: Tensor, labels: Tensor, threat: Threat, seed: int) -> int:
@@ -151,11 +155,11 @@ def _recalled(folder: Path | None, key: str) -> Examination | None:
         if noted.pop("key") != key:
             return None
         stages = tuple(AttackEntry(**entry) for entry in noted.pop("stages"))
-        proof = noted.pop("proof")
+        proof, seconds = noted.pop("proof"), float(noted.pop("seconds"))
         entry = AttackEntry(**proof["entry"]) if proof["entry"] else None
         findings = tuple(Finding(**finding) for finding in noted.pop("findings"))
         diagnosis = Diagnosis(findings=findings, **{**noted, "checks": tuple(noted["checks"])})
-        return Examination(key, diagnosis, stages, Provability(entry, proof["why_none"]))
+        return Examination(key, diagnosis, stages, Provability(entry, proof["why_none"]), seconds)
     except (ValueError, KeyError, TypeError):
         return None
 

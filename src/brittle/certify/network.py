@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, fx
+from torch import Tensor, fx, nn
 
 from ..core.victim import Victim, refuse_training_mode
 from ..errors import InputError
@@ -69,10 +69,20 @@ def trace(victim: Victim, x: Tensor) -> Network:
         graph = fx.symbolic_trace(module)
     except Exception as error:  # whatever the module's own code raises when it is run on symbols
         raise InputError(
-            f"the code of {type(module).__name__} cannot be traced ({_first_line(error)}); a certificate needs a forward without "
+            f"the code of {type(_culprit(module)).__name__} cannot be traced ({_first_line(error)}); a certificate needs a forward without "
             "branches on values, loops over the batch or other libraries"
         ) from error
     return _Translator(graph, x[:1].expand(5, *x.shape[1:]).contiguous()).translate()
+
+
+def _culprit(module: nn.Module) -> nn.Module:
+    """The innermost module whose own code it is that cannot be traced."""
+    for child in module.children():
+        try:
+            fx.symbolic_trace(child)
+        except Exception:
+            return _culprit(child)
+    return module
 
 
 def _first_line(error: Exception) -> str:

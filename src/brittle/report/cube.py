@@ -33,6 +33,7 @@ class Column:
     proved: Bools
     forwards: Ints
     backwards: Ints
+    aside: Ints  # forwards plus backwards of a surrogate
     seconds: Floats
     errors: tuple[str, ...]  # the different sentences
 
@@ -165,6 +166,7 @@ def _column(rows: pa.Table, ids: Ints) -> Column:
         margin=laid("margin", np.nan).astype(np.float64),
         forwards=laid("forwards", 0).astype(np.int64),
         backwards=laid("backwards", 0).astype(np.int64),
+        aside=laid("aside_forwards", 0).astype(np.int64) + laid("aside_backwards", 0).astype(np.int64),
         seconds=laid("seconds", 0.0).astype(np.float64),
         errors=tuple(dict.fromkeys(filter(None, sentences))),
     )

@@ -35,13 +35,15 @@ class Spread:
 
 @dataclass(frozen=True)
 class Cost:
-    """What was charged: means are per sample, totals and seconds over all rows, error rows included."""
+    """What was charged: means are per sample, totals and seconds over all rows, error rows included. `aside`: forwards plus backwards of a
+    surrogate, of which the model knows nothing."""
 
     forwards_mean: float
     backwards_mean: float
     forwards: int
     backwards: int
     seconds: float
+    aside: int = 0
 
 
 @dataclass(frozen=True)
@@ -176,7 +178,8 @@ class Summary:
         costs = [cell.cost for part in self.parts if (cell := part.at(self.eps))]
         forwards, backwards = sum(c.forwards for c in costs), sum(c.backwards for c in costs)
         n = max(self.clean.n, 1)
-        return Cost(forwards / n, backwards / n, forwards, backwards, sum(c.seconds for c in costs))
+        seconds, aside = sum(c.seconds for c in costs), sum(c.aside for c in costs)
+        return Cost(forwards / n, backwards / n, forwards, backwards, seconds, aside)
 
     @property
     def noise(self) -> tuple[AttackSummary, ...]:
@@ -344,5 +347,6 @@ def _cost(columns: Sequence[Column], samples: int | None = None) -> Cost:
     forwards = sum(int(column.forwards.sum()) for column in columns)
     backwards = sum(int(column.backwards.sum()) for column in columns)
     seconds = sum(float(column.seconds.sum()) for column in columns)
+    aside = sum(int(column.aside.sum()) for column in columns)
     per = max(present, 1)
-    return Cost(forwards / per, backwards / per, forwards, backwards, seconds)
+    return Cost(forwards / per, backwards / per, forwards, backwards, seconds, aside)

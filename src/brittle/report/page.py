@@ -85,7 +85,7 @@ def _values(run: Run, summary: Summary) -> tuple[dict[str, Floats], dict[str, Fl
 def _filters() -> dict[str, Callable[..., Any]]:
     plain = {name: getattr(words, name) for name in ("amount", "between", "confidence", "duration", "several", "span")}
     unbroken = {name: _unbroken(getattr(words, name)) for name in ("percent", "interval", "counted")}
-    return plain | unbroken | {"command": _command}
+    return plain | unbroken | {"command": _command, "source": words.source_name}
 
 
 def _command(value: Any) -> str:

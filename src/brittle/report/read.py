@@ -61,11 +61,11 @@ class Run:
 
     @property
     def looked(self) -> Cost | None:
-        """What the look at the model was charged, its seconds unknown; None where there was none."""
+        """What the diagnosis was charged, and the seconds of the whole look at the model; None where there was none."""
         if not self.diagnosis:
             return None
         samples, each = self.diagnosis["samples"], (self.diagnosis["forwards"], self.diagnosis["backwards"])
-        return Cost(*each, round(samples * each[0]), round(samples * each[1]), float("nan"))
+        return Cost(*each, round(samples * each[0]), round(samples * each[1]), float(self.diagnosis["seconds"]))
 
     @cached_property
     def summary(self) -> Summary:
@@ -121,7 +121,7 @@ def _diagnosis(folder: Path) -> Mapping[str, Any]:
         return {}
     try:
         noted: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        whole = {"findings", "checks", "stages", "proof", "samples", "forwards", "backwards"} <= {*noted}
+        whole = {"findings", "checks", "stages", "proof", "samples", "forwards", "backwards", "seconds"} <= {*noted}
     except (ValueError, TypeError):
         return {}
     return noted if whole else {}

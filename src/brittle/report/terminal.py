@@ -73,6 +73,8 @@ def footnote(summary: Summary) -> str:
     text = "95 % intervals. Worst case: right when untouched and not fooled by anything at this radius or below."
     if summary.unproved:
         text += f" No proofs: {summary.unproved}."
+    if aside := sum(part.cost.aside for part in summary.parts):
+        text += f" A surrogate was asked beside the model: {aside:,} forwards and backwards over all radii."
     return text if summary.complete else f"{text} INCOMPLETE: {summary.rows:,} of {summary.expected:,} rows."
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -58,14 +59,15 @@ def confidence(value: float) -> str:
 
 
 def radius(eps: float, threat: str = "", bounds: Sequence[float] = (0.0, 1.0)) -> str:
-    """`8/255` for linf radii of inputs in [0, 1] that are whole grey levels and no short decimal; else three digits."""
+    """`8/255`, `0.5/255` for linf radii of inputs in [0, 1] that are whole or half grey levels and no short decimal; else three digits."""
     if not math.isfinite(eps):
         return "any size"
     levels = 255 * eps
-    whole = levels > 0.5 and abs(levels - round(levels)) < 1e-6
+    halves = round(2 * levels)
+    whole = halves > 0 and abs(2 * levels - halves) < 1e-6
     short = len(f"{eps:.6g}") <= 5  # 0.2 is 51/255, and 0.2 is what was meant
     if threat == "linf" and tuple(bounds) == (0.0, 1.0) and whole and not short:
-        return f"{round(levels)}/255"
+        return f"{halves / 2:g}/255"
     return f"{eps:.3g}"
 
 
@@ -106,6 +108,11 @@ def several(names: Sequence[str], most: int = 4) -> str:
 def counted(n: int, noun: str) -> str:
     """`1 sample`, `1,200 samples`."""
     return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
+def source_name(text: str) -> str:
+    """A model's or data's text as a heading: `images:pictures?size=224` for `images:/home/me/pictures?size=224`; addresses as they are."""
+    return text if "://" in text else re.sub(r"(?:[^?&=:/\\]*[/\\]){2,}([^?&=:/\\]+)", r"\1", text)
 
 
 def threat_name(threat: Any) -> str:

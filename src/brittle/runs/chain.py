@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from .cells import Cell
-from .rows import Row
+from .rows import CELL, COST, Row
 
 
 def settled(before: Row, clean: Row, reach: float | None) -> bool:
@@ -23,7 +23,7 @@ def settled(before: Row, clean: Row, reach: float | None) -> bool:
 
 def carried(before: Row, cell: Cell) -> Row:
     """The row of a settled sample: as before, at no cost."""
-    return replace(before, **cell.columns, forwards=0, backwards=0, seconds=0.0)
+    return replace(before, **cell.columns, forwards=0, backwards=0, aside_forwards=0, aside_backwards=0, seconds=0.0)
 
 
 def joined(before: Row, row: Row) -> Row:
@@ -32,8 +32,5 @@ def joined(before: Row, row: Row) -> Row:
         return row
     if row.success or before.error or row.margin > before.margin:
         return replace(row, proved=before.proved or row.proved)
-    return replace(
-        before,
-        cell=row.cell, attack=row.attack, role=row.role, threat=row.threat, eps=row.eps, proved=before.proved or row.proved,
-        forwards=row.forwards, backwards=row.backwards, seconds=row.seconds,
-    )  # fmt: skip
+    own = {name: getattr(row, name) for name in (*CELL, *COST)}
+    return replace(before, **own, proved=before.proved or row.proved)

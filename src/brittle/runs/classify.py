@@ -19,7 +19,7 @@ from .plan import Plan
 from .rows import Row
 from .values import decode
 
-_MEASURED = [f.name for f in fields(Results) if f.name not in ("x_adv", "aside_forwards", "aside_backwards")]
+_MEASURED = [f.name for f in fields(Results) if f.name != "x_adv"]
 
 
 @dataclass(frozen=True, eq=False)

@@ -32,10 +32,14 @@ class Row:
     proved: bool = False
     forwards: int = 0
     backwards: int = 0
+    aside_forwards: int = 0
+    aside_backwards: int = 0
     seconds: float = 0.0
     error: str = ""
 
 
+CELL = ("cell", "attack", "role", "threat", "eps")  # columns that are the same in every row of a cell
+COST = ("forwards", "backwards", "aside_forwards", "aside_backwards", "seconds")
 SCHEMA = pa.schema([pa.field(f.name, _ARROW[str(f.type)], nullable=False) for f in fields(Row)])
 
 

@@ -18,7 +18,8 @@ FLOOR = 0.1  # share of rows with two log-probabilities at the same least value
 NARROW = 0.1  # share of the range between the bounds that data should at least fill
 CROWD = 256  # samples that are preprocessed otherwise
 TOGETHER = 32  # samples asked about at a time: the layers of a large network hold a hundred times what its inputs do
-SCREEN = 64  # of them, on which another preprocessing must be better before it gets the rest
+SCREEN = 24  # mistakes that another preprocessing is shown first,
+MENDED = 2  # and how many of them it must mend to be shown the rest
 RISE, CERTAIN = 0.05, 0.01  # of accuracy under another preprocessing, and the level of the sign test on it
 WRONG = 0.5  # accuracy below which a scale of 255 too much or too little is thought of
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -132,13 +133,12 @@ def normalisation(probe: Probe) -> Iterator[Finding]:
     right = _right(probe, x, labels)
     if not _much_more(int((~right).sum()), 0, len(x)):
         return  # not even if every mistake were mended
-    best, name, few = right, "", slice(0, SCREEN)
+    best, name, few = right, "", (~right).nonzero().squeeze(1)[:SCREEN]
     for other, change in preprocessings(x, scaled=float(right.double().mean()) < WRONG):
         try:
-            now = _right(probe, change[few], labels[few])
-            if int(now.sum()) <= int(right[few].sum()):
+            if int(_right(probe, change[few], labels[few]).sum()) < MENDED:
                 continue
-            now = torch.cat([now, _right(probe, change[SCREEN:], labels[SCREEN:])]) if len(x) > SCREEN else now
+            now = _right(probe, change, labels)
         except Exception:  # a model may refuse what lies outside its bounds
             continue
         if int(now.sum()) > int(best.sum()):
