@@ -5,6 +5,7 @@
 Needs BRITTLE_DATA with weights/ and data/imagenet_1000, timm and torchvision, and for the comparison torchattacks, and a checkout of
 github.com/Trustworthy-AI-Group/TransferAttack in $BRITTLE_CHECKOUTS. Only images count that every network gets right. Linf 16/255 or
 another, 10 steps of a tenth of it, momentum 1; what is not named below is each library's default.
+`--surrogate A,B --sides none` crafts on both.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from brittle.app.transfer import shuffled
 from brittle.attacks.directions import Admix, Pictures
 from brittle.core.victim import as_victim
 from brittle.data.open import open_data
+from brittle.victims.ensemble import ensemble
 from peers import without_torchvision
 from published import loader
 
@@ -58,6 +60,7 @@ METHODS: dict[str, tuple[str, tuple[str, dict[str, Any]] | None, tuple[str, str,
     ),
     "SIA+DI+TI": ("mifgsm+sia:copies={n}+di+ti", None, None),
     "SIA+DI": ("mifgsm+sia:copies={n}+di", None, None),
+    "SIA+SVRE": ("mifgsm+sia:copies={n}+svre", None, None),
     "SIA+SGM": ("mifgsm+sia:copies={n}+sgm", None, None),
     "SIA+ILPD": ("mifgsm+sia:copies={n}+ilpd", None, None),
     "SIA+EMI": ("mifgsm+sia:copies={n}+emi:samples=4", None, None),
@@ -157,10 +160,11 @@ def transferattack(where: str, kind: str, options: dict[str, Any], module: nn.Mo
 
 
 def crafts(
-    name: str, module: nn.Module, copies: int, pictures: Pictures, sides: str, eps: float
+    name: str, modules: list[nn.Module], copies: int, pictures: Pictures, sides: str, eps: float
 ) -> Iterator[tuple[str, Callable[[Tensor, Tensor], Tensor]]]:
+    """Each side's attack on the surrogates, which are several for ours alone."""
     text, torchattacks_side, transferattack_side = METHODS[name]
-    victim = as_victim(module)
+    victim, module = ensemble([as_victim(module) for module in modules]), modules[0]
     attack = brittle.parse_attack(text.format(n=copies, m=max(1, copies // 5)))
     if "admix" in text:
         mixed = max(1, copies // 5)
@@ -201,15 +205,16 @@ class Record:
         if self.path:
             self.path.write_text(json.dumps({"settings": self.settings, "rows": self.rows}, indent=1))
 
-    def table(self, names: list[str]) -> str:
-        """Percent taken for another class, over all blocks of a method; the first network is the surrogate."""
+    def table(self, surrogates: list[str], targets: list[str]) -> str:
+        """Percent taken for another class, over all blocks of a method; the mean is that of the targets."""
+        names = surrogates + targets
         lines = [f"| method | library | images | seconds | {' | '.join(names)} | mean |"]
         lines.append("|---|---|" + "---:|" * (len(names) + 3))
         for method, side in dict.fromkeys((row["method"], row["library"]) for row in self.rows):
             blocks = [row for row in self.rows if (row["method"], row["library"]) == (method, side)]
             images, seconds = (sum(row[key] for row in blocks) for key in ("images", "seconds"))
             rates = [100 * sum(row["wrong"][name] for row in blocks) / images for name in names]
-            shown = " | ".join(f"{rate:.1f}" for rate in (*rates, sum(rates[1:]) / len(rates[1:])))
+            shown = " | ".join(f"{rate:.1f}" for rate in (*rates, sum(rates[len(surrogates) :]) / len(targets)))
             lines.append(f"| {method} | {side} | {images} | {seconds:.0f} | {shown} |")
         return "\n".join(lines)
 
@@ -231,9 +236,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="the record; with it, the same command goes on after an interruption")
     given = parser.parse_args()
     without_torchvision()
-    modules = networks(tuple(dict.fromkeys((given.surrogate, *given.targets.split(",")))), given.device)
-    surrogate = modules[given.surrogate]
-    surrogate = Resized(surrogate.module, surrogate.side, given.half).eval().requires_grad_(False)
+    own = given.surrogate.split(",")
+    if len(own) > 1 and given.sides != "none":
+        parser.error("only ours crafts on several surrogates here: add --sides none")
+    modules = networks(tuple(dict.fromkeys((*own, *given.targets.split(",")))), given.device)
+    surrogates: list[nn.Module] = [
+        Resized(modules[name].module, modules[name].side, given.half).eval().requires_grad_(False) for name in own
+    ]
     x, labels = right_for_all(modules, given.images, given.device)
     pictures = Pictures.of(x[:: max(1, len(x) // 20)])
     eps = given.eps / 255
@@ -250,7 +259,7 @@ def main() -> None:
     for first in range(0, len(x), given.block):
         some, truth = x[first : first + given.block], labels[first : first + given.block]
         if not record.has("uniform noise", "brittle", first):
-            victim, noise = as_victim(modules[given.surrogate]), brittle.uniform_noise()
+            victim, noise = as_victim(modules[own[0]]), brittle.uniform_noise()
             note(
                 "uniform noise",
                 "brittle",
@@ -259,7 +268,7 @@ def main() -> None:
                 brittle.attack(noise, victim, some, truth, brittle.linf(eps)).x_adv,
             )
         for name in given.methods.split(","):
-            for side, craft in crafts(name, surrogate, given.copies, pictures, given.sides, eps):
+            for side, craft in crafts(name, surrogates, given.copies, pictures, given.sides, eps):
                 if record.has(name, side, first):
                     continue
                 torch.manual_seed(given.seed + first)
@@ -272,7 +281,7 @@ def main() -> None:
                     note("MI, shuffled", side, first, 0.0, mixed)
     precision = "bfloat16" if given.half else "float32"
     print(f"{len(x)} images, eps {given.eps:g}/255, {given.copies} copies, crafted on {given.surrogate} in {precision}")
-    print(record.table([given.surrogate, *(name for name in modules if name != given.surrogate)]))
+    print(record.table(own, [name for name in modules if name not in own]))
 
 
 if __name__ == "__main__":
