@@ -9,6 +9,10 @@ second. Needs the checkout that transfer.py names.
     python benchmarks/transfer_agreement.py --layers --steps 1
 
 The same for methods that work on a surrogate's layers, on a small residual network with the names that theirs needs.
+
+    python benchmarks/transfer_agreement.py --rounding resnet50_pqf_large --images 2
+
+MI, which draws nothing, on a real network; and theirs beside itself where the network's inputs are changed by one rounding each step.
 """
 
 from __future__ import annotations
@@ -24,7 +28,9 @@ from torch import Tensor, nn
 import brittle
 from brittle.attacks.directions import Pictures
 from peers import without_torchvision
-from transfer import EPS, METHODS, STEPS, crafts, transferattack
+from transfer import METHODS, STEPS, crafts, networks, right_for_all, transferattack
+
+EPS = 16 / 255
 
 
 def network() -> nn.Module:
@@ -84,6 +90,29 @@ def layered(x: Tensor, steps: int) -> None:
         report(name, *(one.flatten(1) for one in made))
 
 
+class Rounded(nn.Module):
+    """The network at inputs (B, *S) of which each value is changed by about one rounding, anew each time."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.module(x * (1 + 2.0**-24 * torch.randn_like(x)))
+        return logits
+
+
+def rounding(name: str, count: int) -> None:
+    modules = networks((name,), "cpu")
+    x, labels = right_for_all(modules, count, "cpu")
+    module = modules[name]
+    sides = dict(crafts("MI", [module], 1, Pictures.of(x), "transferattack", EPS))
+    changed = dict(crafts("MI", [Rounded(module).eval()], 1, Pictures.of(x), "transferattack", EPS))["TransferAttack"]
+    made = [(craft(x, labels).detach() - x).flatten(1) for craft in (*sides.values(), changed)]
+    for i, picture in enumerate(zip(*made, strict=True)):
+        report(f"MI, picture {i}", *(delta[None] for delta in picture))
+
+
 def report(name: str, ours: Tensor, theirs: Tensor, again: Tensor) -> None:
     alike = [float(torch.cosine_similarity(a, b, dim=1).mean()) for a, b in ((ours, theirs), (theirs, again))]
     print(f"| {name} | {alike[0]:.3f} | {alike[1]:.3f} |", flush=True)
@@ -95,16 +124,20 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=4)
     parser.add_argument("--layers", action="store_true")
     parser.add_argument("--steps", type=int, default=STEPS, help="of methods on layers")
+    parser.add_argument("--rounding", metavar="NETWORK", help="MI on one of the networks of transfer.py")
     given = parser.parse_args()
     without_torchvision()
     print("| method | ours and theirs | theirs and theirs |\n|---|---:|---:|")
     if given.layers:
         layered(nn.functional.avg_pool2d(pictures(given.images), 4), given.steps)
         return
+    if given.rounding:
+        rounding(given.rounding, given.images)
+        return
     module, x = network(), pictures(given.images)
     labels = module(x).argmax(1)
     for name in METHODS:
-        made = dict(crafts(name, module, given.copies, Pictures.of(x), "transferattack"))
+        made = dict(crafts(name, [module], given.copies, Pictures.of(x), "transferattack", EPS))
         if len(made) < 2:
             continue
         deltas = []
