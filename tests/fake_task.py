@@ -7,6 +7,7 @@ import dataclasses
 import errno
 import json
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -125,7 +126,9 @@ def finish(folder: Path, plan: Plan, task: FakeTask | None = None, **options: An
 
 
 def main() -> None:
-    """FOLDER SECONDS WORKERS: run the larger plan; 130 after Ctrl-C."""
+    """FOLDER SECONDS WORKERS: run the larger plan; 130 after Ctrl-C, also where a shell started the tests in the background, which
+    has its children ignore that."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     folder, seconds, workers = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
     try:
         finish(folder, large(seconds), workers=workers, build=build)
