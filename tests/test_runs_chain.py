@@ -47,6 +47,7 @@ class Tries(FakeTask):
                 margin=-1.0 if cell.role == "clean" else margin,
                 success=cell.role != "clean" and margin > 0 and row.id != 0,
                 forwards=0 if cell.role == "clean" else 5,
+                aside_forwards=0 if cell.role == "clean" else 3,
             )
             for row, margin in zip(rows, margins, strict=True)
         ]
@@ -73,7 +74,7 @@ def test_a_stage_runs_on_what_is_open_and_within_its_reach_and_carries_the_rest(
             assert ran[stage.name, eps] == open_
             assert 0 < len(open_) < 60
             for i, row in after.items():
-                assert row.forwards == (5 if i in open_ else 0)
+                assert (row.forwards, row.aside_forwards) == ((5, 3) if i in open_ else (0, 0))
                 assert row.success >= before[i].success
                 assert row.margin >= before[i].margin
             before = after
