@@ -28,6 +28,7 @@ from brittle.app.transfer import shuffled
 from brittle.attacks.directions import Admix, Pictures
 from brittle.core.victim import as_victim
 from brittle.data.open import open_data
+from brittle.files import write_whole
 from brittle.victims.ensemble import ensemble
 from peers import without_torchvision
 from published import loader
@@ -60,7 +61,6 @@ METHODS: dict[str, tuple[str, tuple[str, dict[str, Any]] | None, tuple[str, str,
     ),
     "SIA+DI+TI": ("mifgsm+sia:copies={n}+di+ti", None, None),
     "SIA+DI": ("mifgsm+sia:copies={n}+di", None, None),
-    "SIA+SVRE": ("mifgsm+sia:copies={n}+svre", None, None),
     "SIA+SGM": ("mifgsm+sia:copies={n}+sgm", None, None),
     "SIA+ILPD": ("mifgsm+sia:copies={n}+ilpd", None, None),
     "SIA+EMI": ("mifgsm+sia:copies={n}+emi:samples=4", None, None),
@@ -203,7 +203,7 @@ class Record:
         row = {"method": method, "library": side, "first": first, "images": images, "seconds": seconds, "wrong": wrong}
         self.rows.append(row)
         if self.path:
-            self.path.write_text(json.dumps({"settings": self.settings, "rows": self.rows}, indent=1))
+            write_whole(self.path, json.dumps({"settings": self.settings, "rows": self.rows}, indent=1).encode())
 
     def table(self, surrogates: list[str], targets: list[str]) -> str:
         """Percent taken for another class, over all blocks of a method; the mean is that of the targets."""
@@ -246,7 +246,7 @@ def main() -> None:
     x, labels = right_for_all(modules, given.images, given.device)
     pictures = Pictures.of(x[:: max(1, len(x) // 20)])
     eps = given.eps / 255
-    settings = {key: getattr(given, key) for key in ("surrogate", "eps", "copies", "half", "seed", "block")}
+    settings = {key: getattr(given, key) for key in ("surrogate", "targets", "eps", "copies", "half", "seed", "block")}
     record = Record(given.out, settings)
 
     def note(method: str, side: str, first: int, seconds: float, x_adv: Tensor) -> None:
