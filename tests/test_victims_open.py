@@ -34,6 +34,8 @@ def training(): return nn.Linear(3, 2)
 def text(): return "model"
 def needs(width): return build(width)
 def fails(): return 1 / 0
+def leaves(): raise SystemExit(0)
+def endless(): return endless()
 def anything(**options): return build(len(options))
 """
 
@@ -45,6 +47,7 @@ def nets(tmp_path, monkeypatch, request):
     (tmp_path / f"{name}.py").write_text(CODE)
     (tmp_path / f"broken_{name}.py").write_text("import no_such_package_at_all\n")
     (tmp_path / f"wrong_{name}.py").write_text("def f(:\n")
+    (tmp_path / f"leaving_{name}.py").write_text("import sys\nsys.exit(0)\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [p for p in sys.path if p])
     return name
@@ -89,6 +92,9 @@ def test_a_victim_is_taken_as_it_is(nets):
         ("py:{0}:build?widht=3", "did you mean width"),
         ("py:{0}:needs", "missing a required argument: 'width'"),
         ("py:{0}:fails", "fails raised ZeroDivisionError: division by zero"),
+        ("py:{0}:leaves", "leaves raised SystemExit: 0; mend the function"),
+        ("py:{0}:endless", "endless raised RecursionError"),
+        ("py:leaving_{0}:build", "raised SystemExit: 0; mend the module"),
         ("py:{0}:text", "returned a str"),
         ("py:{0}:training", "training mode"),
         ("py:broken_{0}:build", "No module named 'no_such_package_at_all'; mend"),

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
 
+from .boundary import calling
 from .errors import InputError, unknown
 
 
@@ -26,25 +27,22 @@ def called(name: str, arguments: Mapping[str, Any], beside: tuple[str, ...] = ()
     see_current_folder()
     function = _function(_import(module_name), function_name, name)
     _check_arguments(function, arguments, name, beside)
-    try:
+    with calling(name, "mend the function"):
         return function(**arguments)
-    except InputError:
-        raise
-    except Exception as error:
-        raise InputError(f"{name} raised {type(error).__name__}: {error}; mend the function") from error
 
 
 def _import(name: str) -> ModuleType:
     importlib.invalidate_caches()  # the file may be younger than the last look at its folder
-    try:
-        return importlib.import_module(name)
-    except Exception as error:
-        missing = error.name if isinstance(error, ModuleNotFoundError) else None
-        if missing and (name == missing or name.startswith(f"{missing}.")):
-            raise InputError(
-                f"there is no module {name!r} in {os.getcwd()} or installed; give MODULE without .py"
-            ) from None
-        raise InputError(f"importing {name} raised {type(error).__name__}: {error}; mend the module") from error
+    with calling(f"importing {name}", "mend the module"):
+        try:
+            return importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            missing = error.name or ""
+            if missing and (name == missing or name.startswith(f"{missing}.")):
+                raise InputError(
+                    f"there is no module {name!r} in {os.getcwd()} or installed; give MODULE without .py"
+                ) from None
+            raise
 
 
 def _function(module: ModuleType, name: str, where: str) -> Callable[..., Any]:
