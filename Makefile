@@ -21,6 +21,7 @@ format: .venv/test.stamp
 	$(BIN)/ruff format src tests benchmarks
 	$(BIN)/ruff check --fix src tests benchmarks
 	$(BIN)/python docs/attack_table.py
+	$(BIN)/python -m brittle.cli.gathered
 
 docs: export NO_MKDOCS_2_WARNING = 1
 docs: .venv/docs.stamp

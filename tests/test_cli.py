@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,8 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
+
+import brittle
 
 MODULE = """
 from dataclasses import dataclass
@@ -208,15 +211,64 @@ def test_a_model_may_know_more_classes_than_the_data(folder: Path) -> None:
     assert any(int(row["before"].split()[-1]) > 1 for row in rows)
 
 
-@pytest.mark.parametrize("kind", ["attacks", "threats", "data", "victims", "losses"])
+@pytest.mark.parametrize("kind", ["attacks", "threats", "data", "victims", "losses", "directions"])
 def test_list(kind: str, tmp_path: Path) -> None:
     words = {"attacks": "fgsm", "threats": "linf", "data": "mnist", "victims": "py", "losses": "cross_entropy"}
-    assert words[kind] in run_brittle("list", kind, cwd=tmp_path)
+    assert words.get(kind, "mi") in run_brittle("list", kind, cwd=tmp_path)
+    assert kind in run_brittle("list", cwd=tmp_path)
+    assert words.get(kind, "mi") in str(json.loads(run_brittle("list", kind, "--json", cwd=tmp_path)))
+
+
+def test_what_is_listed_is_what_is_there() -> None:
+    from brittle.cli.gathered import text
+    from brittle.cli.listed import LISTED
+
+    assert LISTED.read_text(encoding="utf-8") == text(), "run `python -m brittle.cli.gathered`"
+
+
+LIGHT = {  # a command and its exit code: what needs no model is there before torch could be imported
+    (): 2,
+    ("--help",): 0,
+    ("--version",): 0,
+    ("evaluate", "--help"): 0,
+    ("list",): 0,
+    ("list", "attacks"): 0,
+    ("list", "victims", "--json"): 0,
+    ("list", "atacks"): 2,
+    ("evaluat",): 2,
+    ("evaluate", "n.safetensors", "mnist", "--treat", "linf:0.1"): 2,
+    ("evaluate", "n.safetensors", "mnist", "--threat", "lnf:0.1"): 2,
+    ("evaluate", "n.safetensors", "mnist", "--threat", "linf:0.1", "--attack", "pdg:steps=3"): 2,
+    ("attack", "n.safetensors", "mnist", "--threat", "linf:0.1", "--out", "x", "--attack", "mifgms+di"): 2,
+}
+
+
+@pytest.mark.parametrize("command", LIGHT, ids=lambda c: " ".join(c) or "nothing")
+def test_help_lists_and_misspelt_names_import_no_torch(command: tuple[str, ...]) -> None:
+    code = (
+        "import atexit, os, sys; atexit.register(lambda: 'torch' in sys.modules and os._exit(99)); "
+        f"sys.argv = ['brittle', *{command!r}]; from brittle.cli import main; main()"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60)
+    assert ended.returncode == LIGHT[command], ended.stderr.decode()
+
+
+def test_python_m_brittle_is_the_command() -> None:
+    ended = subprocess.run([sys.executable, "-m", "brittle", "--version"], capture_output=True, timeout=60, text=True)
+    assert ended.stdout == f"brittle {brittle.__version__}\n"
+    assert ended.returncode == 0
+
+
+def test_every_command_stands_in_a_group_of_the_help(tmp_path: Path) -> None:
+    shown = run_brittle("--help", cwd=tmp_path)
+    assert "Measure a model" in shown
+    assert "130 interrupted" in shown
+    assert "─ Commands" not in shown
 
 
 def test_check_passes_an_honest_attack_and_fails_a_cheat(folder: Path) -> None:
     assert "checks passed" in run_brittle("check", "mine:Honest", cwd=folder)
-    assert "FAILED" in run_brittle("check", "mine:Cheat", cwd=folder, code=1)
+    assert "FAILED" in run_brittle("check", "mine:Cheat", cwd=folder, code=3)
 
 
 @pytest.mark.slow

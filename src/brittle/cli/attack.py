@@ -21,7 +21,7 @@ def attack(
     data: options.DATA,
     threat: options.THREAT,
     out: Annotated[Path, typer.Option(help="folder of the pictures and the exact floats")],
-    attack: Annotated[str, typer.Option(help="such as fgsm or pgd:steps=100,loss=dlr")] = "fgsm",
+    attack: options.ATTACK = "fgsm",
     targeted: Annotated[
         str | None,
         typer.Option(help="a class by name or number, least-likely, second or random; default: any wrong class"),

@@ -10,13 +10,14 @@ from typing import Annotated
 import typer
 
 from ..errors import InputError
+from .exits import Exit
 from .screen import console
 
 
 def check(
     attack: Annotated[str, typer.Argument(help="module:Attack, a class or a function that returns an attack value")],
 ) -> None:
-    """Run the conformance suite on an attack; exits with 1 when it breaks a rule."""
+    """Run the conformance suite on an attack; exits with 3 when it breaks a rule."""
     from rich.table import Table
 
     from ..testing.conformance import check_attack
@@ -30,7 +31,7 @@ def check(
     failed = sum(not finding.passed for finding in findings)
     console.print(f"{len(findings) - failed} of {len(findings)} checks passed", highlight=False)
     if failed:
-        raise typer.Exit(1)
+        raise typer.Exit(Exit.FINDING)
 
 
 def _load(text: str) -> object:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from . import options
+from .exits import Exit
 from .screen import console
 
 
@@ -25,7 +26,7 @@ def diagnose(
 ) -> None:
     """Find out whether attacks by gradient can be believed on a model, and if not, why and what to do.
 
-    Ends with 1 where something was found.
+    Ends with 3 where something was found.
     """
     from ..app.diagnose import diagnose as work
 
@@ -35,4 +36,4 @@ def diagnose(
     else:
         found.show(console)
     if found.findings:
-        raise typer.Exit(1)
+        raise typer.Exit(Exit.FINDING)

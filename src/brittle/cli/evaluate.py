@@ -19,7 +19,7 @@ def evaluate(
     victim: options.MAYBE_VICTIM = None,
     data: options.MAYBE_DATA = None,
     threat: options.MAYBE_THREAT = None,
-    attack: Annotated[list[str] | None, typer.Option(help="such as pgd:steps=100,loss=dlr; may be repeated")] = None,
+    attack: options.ATTACKS = None,
     effort: Annotated[
         str | None, typer.Option(help="quick, standard or exhaustive; default: standard, without --attack")
     ] = None,

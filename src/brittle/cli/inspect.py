@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from . import options
+from .exits import Exit
 from .screen import console
 
 
@@ -23,7 +24,7 @@ def inspect(
 ) -> None:
     """Say what a model is, takes, answers and costs, and what looks wrong, before anything attacks it.
 
-    Ends with 1 where something looks wrong.
+    Ends with 3 where something looks wrong.
     """
     from ..app.inspect import inspect as work
 
@@ -34,4 +35,4 @@ def inspect(
     else:
         found.show(console)
     if found.findings:
-        raise typer.Exit(1)
+        raise typer.Exit(Exit.FINDING)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import typer
 
+from .. import __version__
 from ..errors import InputError
 from . import (
     attack,
@@ -25,36 +28,53 @@ from . import (
     transfer,
     universal,
 )
+from .exits import TABLE, Exit
+
+GROUPS: dict[str, dict[str, Callable[..., Any]]] = {  # by what a user wants to do, in the order of the first hour
+    "Begin": {"demo": demo.demo, "show": show.show, "list": listing.list_, "train": train.train},
+    "Measure a model": {"evaluate": evaluate.evaluate, "report": evaluate.report, "export": export.export},
+    "Compare": {"diff": diff.diff, "blackbox": blackbox.blackbox},
+    "Understand a model": {"inspect": inspect.inspect, "diagnose": diagnose.diagnose},
+    "Make adversarial examples": {
+        "attack": attack.attack,
+        "universal": universal.universal,
+        "patch": patch.patch,
+        "transfer": transfer.transfer,
+        "extract": extract.extract,
+    },
+    "Write an attack": {"check": check.check},
+}
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     help="Measure how brittle a machine-learning model is, find out why, and harden it.",
+    epilog=f"Exit codes: {TABLE}.",
 )
-app.command()(demo.demo)
-app.command()(evaluate.evaluate)
-app.command()(attack.attack)
-app.command()(universal.universal)
-app.command()(patch.patch)
-app.command()(transfer.transfer)
-app.command()(extract.extract)
-app.command()(blackbox.blackbox)
-app.command()(show.show)
-app.command()(inspect.inspect)
-app.command()(diagnose.diagnose)
-app.command()(evaluate.report)
-app.command()(diff.diff)
-app.command()(export.export)
-app.command(name="list")(listing.list_)
-app.command()(check.check)
-app.command()(train.train)
+for group, commands in GROUPS.items():
+    for name, command in commands.items():
+        app.command(name, rich_help_panel=group)(command)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"brittle {__version__}")
+        raise typer.Exit(Exit.DONE)
+
+
+@app.callback()
+def begin(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="say which it is")
+    ] = False,
+) -> None:
+    """What stands before a command."""
 
 
 def main() -> None:
-    """Entry point: 0 done, 1 a check failed, 2 the input is wrong, 130 interrupted."""
+    """Entry point; `Exit` has what its exit codes say."""
     try:
-        app()
+        app(prog_name="brittle")
     except InputError as error:
         print(f"brittle: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
+        raise SystemExit(Exit.WRONG_INPUT) from None

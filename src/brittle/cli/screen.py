@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -10,10 +11,17 @@ from typing import TYPE_CHECKING
 import typer
 from rich.console import Console
 
+from .exits import Exit
+
 if TYPE_CHECKING:
     from ..app.evaluate import Report
 
 console = Console()
+
+
+def print_json(facts: object) -> None:
+    """The result for programs: plain JSON, in which no NaN or infinity can be written."""
+    print(json.dumps(facts, indent=2, ensure_ascii=False, allow_nan=False))
 
 
 def show_report(report: Report) -> None:
@@ -31,4 +39,4 @@ def interruptible() -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         print("brittle: interrupted; what is finished is on disk, run the same command again to go on", file=sys.stderr)
-        raise typer.Exit(130) from None
+        raise typer.Exit(Exit.INTERRUPTED) from None

@@ -25,10 +25,7 @@ def transfer(
     surrogate: Annotated[str, typer.Option(help="the networks to craft on: VICTIM[,VICTIM]")],
     target: Annotated[str, typer.Option(help="the networks to fool: VICTIM[,VICTIM]")],
     threat: options.THREAT,
-    attack: Annotated[
-        list[str] | None,
-        typer.Option(help="such as mifgsm+di:prob=0.7+ti; may be repeated; see brittle list directions"),
-    ] = None,
+    attack: options.ATTACKS = None,
     ensemble: Annotated[
         str, typer.Option(help="what several surrogates together average: logits, probabilities or both, with a comma")
     ] = "logits",
