@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from pathlib import Path
 
 from brittle.attacks.entry import Entry
@@ -28,7 +27,7 @@ def table() -> str:
 
 
 def _row(name: str, entry: Entry) -> str:
-    what = (inspect.getdoc(entry.recipe) or "").split("\n\n")[0].replace("\n", " ").rstrip(".").replace("|", "&#124;")
+    what = entry.about.replace("|", "&#124;")
     return f"| `{name}` | {what} | {entry.norms.replace(' ', ', ')} | {entry.cost} | {entry.paper} |"
 
 

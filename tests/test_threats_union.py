@@ -268,7 +268,10 @@ def test_a_chain_has_the_stages_of_all_its_norms_and_no_attack_meets_another() -
         value = decode(stage.value)
         assert isinstance(value, brittle.EachMember)
         assert stage.name.partition(", ")[0] in set.intersection(*(alone[norm] for norm in value.norms or ()))
-    assert [stage.name for stage in stages_of("quick", brittle.union(brittle.l0(2)))] == ["pgd", "pgd restarts"]
+    assert [stage.name for stage in stages_of("quick", brittle.union(brittle.l0(2)))] == [
+        "gradient ascent",
+        "random restarts",
+    ]
 
 
 def _trained() -> tuple[nn.Module, Tensor, Tensor]:

@@ -59,4 +59,4 @@ def _entry(stage: Stage, threat: Threat) -> AttackEntry:
     if not set(names) <= set(stage.norms) and isinstance(threat, Union):
         name = f"{name}, {' and '.join(norm for norm in names if norm in stage.norms)}"
     value = encode(fitted(parse_attack(stage.attack), threat, stage.norms, name), name)
-    return AttackEntry(name=name, role="stage", value=value, reach=stage.reach)
+    return AttackEntry(name=name, role="stage", value=value, reach=stage.reach, about=stage.about)

@@ -30,7 +30,7 @@ from ..data.samples import Samples, as_data
 from ..errors import InputError
 from ..report.numbers import Summary
 from ..report.read import read_run
-from ..report.terminal import chain_table, footnote, summary_table
+from ..report.terminal import chain_table, footnote, stage_notes, summary_table
 from ..report.words import interval, percent
 from ..runs.classify import build, cells_of
 from ..runs.identity import source_digest
@@ -104,6 +104,7 @@ class Report:
         console.print(footnote(self.summary), style="dim", highlight=False)
         if self.summary.chain:
             console.print(chain_table(self.summary))
+            console.print(stage_notes(self.summary))
         if self.summary.added:
             console.print(f"[bold]{escape(self.summary.added.sentence)}[/bold]", highlight=False)
         for warning in self.warnings:
@@ -325,13 +326,16 @@ def _entries(attacks: Attacks, threat: Threat) -> tuple[AttackEntry, ...]:
     entries = []
     for name, value in pairs:
         attack = parse_attack(value) if isinstance(value, str) else value
+        about = entry_of(value).about if isinstance(value, str) else ""
         if _is_noise(attack):
-            entries.append(AttackEntry(name=name, role="noise", value=encode(attack, name)))
+            entries.append(AttackEntry(name=name, role="noise", value=encode(attack, name), about=about))
             continue
         norms = entry_of(value).norms.split() if isinstance(value, str) else names_in(threat)
-        entries.append(AttackEntry(name=name, role="attack", value=encode(fitted(attack, threat, norms, name), name)))
+        fit = encode(fitted(attack, threat, norms, name), name)
+        entries.append(AttackEntry(name=name, role="attack", value=fit, about=about))
     if all(entry.role != "noise" for entry in entries):
-        entries.insert(0, AttackEntry(name=BASELINE, role="noise", value=encode(parse_attack(BASELINE), BASELINE)))
+        value = encode(parse_attack(BASELINE), BASELINE)
+        entries.insert(0, AttackEntry(name=BASELINE, role="noise", value=value, about=entry_of(BASELINE).about))
     return tuple(entries)
 
 

@@ -30,7 +30,7 @@ from ..runs.plan import AttackEntry
 from ..runs.values import decode, encode
 from .asking import crowd
 from .chain import fitted, names_in
-from .efforts import BALLS
+from .efforts import BALLS, RAYS, SQUARES
 from .progress import Progress
 from .prove import Provability, provability
 
@@ -122,18 +122,24 @@ def _draws(victim: Victim, x: Tensor, labels: Tensor, threat: Threat, seed: int)
 def _called_for(remedies: tuple[Remedy, ...], draws: int, threat: Threat) -> tuple[AttackEntry, ...]:
     """Stages beyond those of the effort: through the remedies, over the draws, and without gradients."""
     norms = names_in(threat)
-    stages: dict[str, tuple[Attack, Sequence[str]]] = {}
+    stages: dict[str, tuple[Attack, Sequence[str], str]] = {}
     if remedies or draws > 1:
-        name = "mended" if remedies else "averaged"
-        stages[name] = _through(apgd(40, loss="margin", draws=draws), remedies), norms
-        stages[f"{name} to each class"] = _through(apgdt(20, loss="margin", draws=draws), remedies), norms
+        name = "mended gradients" if remedies else "averaged gradients"
+        how = (
+            "the gradients of the model with what hides them mended"
+            if remedies
+            else f"means of {draws} random gradients"
+        )
+        climb, each = apgd(40, loss="margin", draws=draws), apgdt(20, loss="margin", draws=draws)
+        stages[name] = _through(climb, remedies), norms, f"forty steps along {how}"
+        stages[f"{name}, to each class"] = _through(each, remedies), norms, f"steps along {how} to each likely class"
     if {*norms} & {*BALLS}:
-        stages["without gradients"] = parse_attack("square:queries=2000"), BALLS
+        stages["without gradients"] = parse_attack("square:queries=2000"), BALLS, SQUARES
     if "linf" in norms:
-        stages["by labels alone"] = parse_attack("rays:queries=1000"), ("linf",)
+        stages["by labels alone"] = parse_attack("rays:queries=1000"), ("linf",), RAYS
     return tuple(
-        AttackEntry(name=name, role="stage", value=encode(fitted(attack, threat, meant, name), name))
-        for name, (attack, meant) in stages.items()
+        AttackEntry(name=name, role="stage", value=encode(fitted(attack, threat, meant, name), name), about=about)
+        for name, (attack, meant, about) in stages.items()
     )
 
 

@@ -49,5 +49,10 @@ def provability(victim: Victim, data: Samples, threat: Threat, goal: str) -> Pro
         return Provability(None, f"none of {len(x)} samples could be proved")
     chosen = TRIED[counts.index(max(counts)) - 1]
     return Provability(
-        AttackEntry(name=f"proof: {chosen}", role="proof", value=encode(parse_certifier(chosen), chosen))
+        AttackEntry(
+            name=f"proof: {chosen}",
+            role="proof",
+            value=encode(parse_certifier(chosen), chosen),
+            about="bounds through every layer, which show that nothing allowed changes the class",
+        )
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -24,6 +25,11 @@ class Entry:
     norms: str = "linf l2 l1 l0 box"
     role: str = "attack"
     given_access: Access | None = None
+
+    @property
+    def about(self) -> str:
+        """What it does: the first paragraph of its documentation, without the full stop."""
+        return (inspect.getdoc(self.recipe) or "").split("\n\n")[0].replace("\n", " ").rstrip(".")
 
     @property
     def access(self) -> Access:

@@ -66,6 +66,7 @@ class AttackSummary:
 
     name: str
     role: str  # noise or attack
+    about: str  # what it does; empty where the plan does not say
     cells: tuple[Cell, ...]
     only: tuple[int, ...]  # ids broken up to the question's radius by this attack and by no other
     cost: Cost  # over the whole grid
@@ -88,10 +89,11 @@ class StageCell:
 
 @dataclass(frozen=True)
 class StageSummary:
-    """One stage of the chain over the grid of radii; role is stage or proof."""
+    """One stage of the chain over the grid of radii; role is stage or proof. `about`: what it does; empty where the plan does not say."""
 
     name: str
     role: str
+    about: str
     cells: tuple[StageCell, ...]
     cost: Cost
 
@@ -201,8 +203,9 @@ def summarise(
     eps, cube = float(plan["eps"]), laid_out(rows, plan)
     grid = cube.grid
     worst = tuple(Worst(radius, _worst(cube, radius), _proved(cube, radius)) for radius in grid)
-    attacks = tuple(_attack(cube, name, eps) for name in cube.names if name not in cube.chain)
-    chain = tuple(_stage(cube, name) for name in cube.chain)
+    about = {str(item["name"]): str(item.get("about", "")) for item in plan.get("attacks", [])}
+    attacks = tuple(_attack(cube, name, about.get(name, ""), eps) for name in cube.names if name not in cube.chain)
+    chain = tuple(_stage(cube, name, about.get(name, "")) for name in cube.chain)
     samples = _samples(plan) or len(cube.ids)
     proofs = sum(role == "proof" for role in cube.roles.values())  # at the radius in question alone
     expected = samples * (1 + (len(cube.names) - proofs) * len(grid) + proofs)
@@ -256,12 +259,12 @@ def _samples(plan: Mapping[str, Any]) -> int:
     return min((n for n in (count, asked) if n is not None), default=0)
 
 
-def _attack(cube: Cube, name: str, eps: float) -> AttackSummary:
+def _attack(cube: Cube, name: str, about: str, eps: float) -> AttackSummary:
     columns = [(radius, column) for radius in cube.grid if (column := cube.columns.get((name, radius)))]
     cells = tuple(_cell(cube, radius, column) for radius, column in columns)
     alone = cube.broken_by([name], eps) & ~cube.broken_by([other for other in cube.names if other != name], eps)
     only = tuple(int(index) for index in cube.ids[alone])
-    return AttackSummary(name, cube.roles[name], cells, only, _cost([column for _, column in columns]))
+    return AttackSummary(name, cube.roles[name], about, cells, only, _cost([column for _, column in columns]))
 
 
 def _cell(cube: Cube, eps: float, column: Column) -> Cell:
@@ -287,7 +290,7 @@ def _cell(cube: Cube, eps: float, column: Column) -> Cell:
     )
 
 
-def _stage(cube: Cube, name: str) -> StageSummary:
+def _stage(cube: Cube, name: str, about: str) -> StageSummary:
     columns = [(radius, column) for radius in cube.grid if (column := cube.columns.get((name, radius)))]
     cells = []
     for eps, column in columns:
@@ -297,7 +300,7 @@ def _stage(cube: Cube, name: str) -> StageSummary:
         cost = _cost([column], max(int(asked.sum()), 1))
         left = _cell(cube, eps, column).accuracy
         cells.append(StageCell(eps, int(asked.sum()), int(settled.sum()), left, int(column.error.sum()), cost))
-    return StageSummary(name, cube.roles[name], tuple(cells), _cost([column for _, column in columns]))
+    return StageSummary(name, cube.roles[name], about, tuple(cells), _cost([column for _, column in columns]))
 
 
 def _added(chain: Sequence[StageSummary], names: Sequence[str], eps: float) -> Added | None:

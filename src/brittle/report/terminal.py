@@ -68,6 +68,18 @@ def chain_table(summary: Summary) -> Table:
     return table
 
 
+def stage_notes(summary: Summary) -> Table:
+    """What each stage does that was asked about a sample at the radius in question."""
+    title = "Each stage is asked about what those before it left open, as far as it is near enough to fall."
+    table = Table(title=title, title_justify="left", title_style="dim", pad_edge=False, box=None, show_header=False)
+    table.add_column(style="dim", overflow="fold", max_width=24)
+    table.add_column(style="dim")
+    for stage in summary.chain:
+        if stage.about and (cell := stage.at(summary.eps)) and cell.asked:
+            table.add_row(Text(stage.name), Text(stage.about))
+    return table
+
+
 def footnote(summary: Summary) -> str:
     """What the table's words mean, to be printed below it."""
     text = "95 % intervals. Worst case: right when untouched and not fooled by anything at this radius or below."

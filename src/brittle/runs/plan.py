@@ -30,13 +30,15 @@ class AttackEntry:
     """One attack of a plan; `value` is text as people write it (`pgd:steps=40`) or, once expanded, encoded.
 
     Stages and proofs (whose value is a certifier) form a chain in the order of the plan, each run on what those before it have left
-    open; `reach`, if given, leaves out samples that are too far, see `runs/chain.py`.
+    open; `reach`, if given, leaves out samples that are too far, see `runs/chain.py`. `about`: what it does, for whoever reads the
+    report; like the name it is in no identity.
     """
 
     name: str
     role: Role = "attack"
     value: str | dict[str, Any]
     reach: float | None = None
+    about: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
