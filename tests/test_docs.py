@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import pkgutil
 from pathlib import Path
 from types import ModuleType
 
@@ -32,3 +33,9 @@ def test_every_attack_of_the_list_is_a_function_of_the_package() -> None:
     for name, entry in ATTACKS.items():
         assert getattr(brittle, name) is entry.recipe
         assert name in brittle.__all__
+
+
+def test_no_module_has_the_name_of_something_public() -> None:
+    """Importing it would put the module where the public thing was."""
+    rooms = {module.name for module in pkgutil.iter_modules(brittle.__path__)}
+    assert not rooms & {*brittle.__all__}

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
 
-from .boundary import calling
 from .errors import InputError, unknown
+from .outside import calling
 
 
 def see_current_folder() -> None:

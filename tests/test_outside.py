@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brittle.boundary import LONGEST, calling, printable, reading, reason
 from brittle.errors import InputError, Unreachable
+from brittle.outside import LONGEST, calling, printable, reading, reason
 
 
 class Mute(Exception):
