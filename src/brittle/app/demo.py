@@ -8,6 +8,7 @@ from pathlib import Path
 from ..attacks.fixed.recipes import fgsm
 from ..data.open import open_data
 from ..errors import unknown
+from ..files import make_folder
 from ..threats import linf
 from ..victims.open import open_victim
 from .attack import attack
@@ -49,7 +50,7 @@ def demo(data: str, out: Path, *, seed: int = 0, progress: Progress | bool = Tru
     if data not in SCENES:
         raise unknown("demo data", data, SCENES)
     scene, network = SCENES[data], out / f"{data}-{SCENES[data].net}.safetensors"
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     with progress_bar(progress) as advance:
         train_and_save(data, network, net=scene.net, epochs=scene.epochs, seed=seed, progress=advance)
     victim, samples = open_victim(f"net:{network}"), open_data(data)

@@ -18,7 +18,7 @@ from ..core.goal import Classify
 from ..core.judge import Verdict, judge
 from ..core.problem import Attack, Threat
 from ..core.victim import Victim
-from ..files import write_durably
+from ..files import make_folder, write_whole
 from ..report.gallery import class_name
 from ..tasks.classification import Classification, Results
 from ..threats import box
@@ -54,7 +54,7 @@ def save_examples(
     """Write `adversarial.safetensors` (x, x_adv, id, label, target), for images ID-original.png and ID-adversarial.png, and
     `examples.csv`; return what the pictures are still worth after rounding to 8 bits."""
     victim, data = task.victim, task.data
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     exact = {
         "x": clean.x_adv.contiguous(),
         "x_adv": attacked.x_adv.contiguous(),
@@ -62,12 +62,12 @@ def save_examples(
         "label": attacked.label,
         "target": attacked.target,
     }
-    write_durably(out / "adversarial.safetensors", to_safetensors(exact))
+    write_whole(out / "adversarial.safetensors", to_safetensors(exact))
     stored = None
     if is_image(data.shape):
         for i, index in enumerate(ids):
-            write_durably(out / f"{index:05d}-original.png", png(clean.x_adv[i], victim))
-            write_durably(out / f"{index:05d}-adversarial.png", png(attacked.x_adv[i], victim))
+            write_whole(out / f"{index:05d}-original.png", png(clean.x_adv[i], victim))
+            write_whole(out / f"{index:05d}-adversarial.png", png(attacked.x_adv[i], victim))
         rounded = [_read_png(out / f"{index:05d}-adversarial.png", data.shape, victim) for index in ids]
         stored = _judge_stored(torch.stack(rounded), clean, attacked, task, threat)
     examples = _examples(clean, attacked, task, ids, stored)
@@ -75,7 +75,7 @@ def save_examples(
     writer = csv.DictWriter(text, [f.name for f in fields(Example)])
     writer.writeheader()
     writer.writerows(asdict(example) for example in examples)
-    write_durably(out / "examples.csv", text.getvalue().encode())
+    write_whole(out / "examples.csv", text.getvalue().encode())
     return examples
 
 

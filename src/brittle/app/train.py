@@ -11,6 +11,7 @@ import torch
 from ..data.open import open_data
 from ..data.samples import slices
 from ..errors import InputError
+from ..files import make_folder
 from ..specs import parse_source
 from ..victims.heads import HeadCard, check_backbone, features, fit_head, last_linear, save_head, with_head
 from ..victims.networks import parse_network, save
@@ -115,5 +116,5 @@ def writable(out: str | Path) -> Path:
     out = Path(out)
     if out.suffix != ".safetensors":
         raise InputError(f"{str(out)!r} does not end in .safetensors, the format networks are saved in; add the ending")
-    out.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(out.parent)
     return out

@@ -9,6 +9,7 @@ import typer
 
 from ..app.progress import progress_bar
 from ..errors import InputError
+from ..files import make_folder, write_whole
 from . import options
 from .screen import console
 
@@ -33,7 +34,7 @@ def patch(
 
     from ..app.patch import patch as craft
     from ..data.open import open_data
-    from ..report.gallery import pixels
+    from ..report.gallery import as_png, pixels
     from ..victims.open import open_victim
 
     if out.suffix != ".safetensors":
@@ -56,7 +57,7 @@ def patch(
             seed=seed,
             progress=progress,
         )
-    out.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(out.parent)
     made.save(out)
-    Image.fromarray(pixels(made.picture.numpy(), source.bounds)).save(out.with_suffix(".png"))
+    write_whole(out.with_suffix(".png"), as_png(Image.fromarray(pixels(made.picture.numpy(), source.bounds))))
     console.print(f"saved as {out}; try it on others: --attack stick:path={out} --threat box", soft_wrap=True)

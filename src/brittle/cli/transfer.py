@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import InputError
-from ..files import write_whole
+from ..files import make_folder, write_whole
 from . import options
 from .screen import console
 
@@ -70,7 +70,7 @@ def transfer(
     console.print(table(matrix))
     console.print(_footnote(matrix), style="dim", highlight=False)
     if out is not None:
-        out.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(out.parent)
         write_whole(out, (json.dumps(matrix.plain(), indent=1) + "\n").encode())
         console.print(f"written to {out}", highlight=False, soft_wrap=True)
 

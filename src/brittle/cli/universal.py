@@ -9,6 +9,7 @@ import typer
 
 from ..app.progress import progress_bar
 from ..errors import InputError
+from ..files import make_folder
 from . import options
 from .screen import console
 
@@ -51,6 +52,6 @@ def universal(
             seed=seed,
             progress=progress,
         )
-    out.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(out.parent)
     attack.save(out)
     console.print(f"saved as {out}; try it on data it was not made from: --attack replay:path={out}", soft_wrap=True)

@@ -11,8 +11,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from ..errors import InputError
-from ..files import write_durably
+from ..files import make_folder, write_whole
 from . import words
 from .blackbox_figure import Line, Plot, picture, svg
 from .compare import Paired, paired
@@ -146,14 +145,11 @@ def plain(study: Study) -> str:
 
 def write_study(study: Study, folder: Path) -> tuple[Path, Path, Path]:
     """Write blackbox.html, blackbox.png and blackbox.json into the folder, which is made. InputError where that cannot be."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        page, drawn, numbers = (folder / f"blackbox.{end}" for end in ("html", "png", "json"))
-        write_durably(page, render(study).encode())
-        write_durably(drawn, picture(_plot(study)))
-        write_durably(numbers, plain(study).encode())
-    except OSError as error:
-        raise InputError(f"{folder} cannot be written to ({error}); give a folder of yours with --out") from error
+    make_folder(folder)
+    page, drawn, numbers = (folder / f"blackbox.{end}" for end in ("html", "png", "json"))
+    write_whole(page, render(study).encode())
+    write_whole(drawn, picture(_plot(study)))
+    write_whole(numbers, plain(study).encode())
     return page, drawn, numbers
 
 

@@ -17,8 +17,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..errors import InputError
-from ..files import write_durably
+from ..files import make_folder, write_whole
+from .gallery import as_png
 from .template import filled
 from .words import confidence
 
@@ -89,15 +89,12 @@ def write_exhibit(exhibit: Exhibit, folder: Path) -> tuple[Path, Path]:
 
     InputError where that cannot be.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        page, picture = folder / f"{exhibit.name}.html", folder / f"{exhibit.name}.png"
-        write_durably(page, render(exhibit).encode())
-        write_durably(picture, drawn(exhibit))
-        for name, contents in exhibit.files:
-            write_durably(folder / name, contents)
-    except OSError as error:
-        raise InputError(f"{folder} cannot be written to ({error}); give a folder of yours with --out") from error
+    make_folder(folder)
+    page, picture = folder / f"{exhibit.name}.html", folder / f"{exhibit.name}.png"
+    write_whole(page, render(exhibit).encode())
+    write_whole(picture, drawn(exhibit))
+    for name, contents in exhibit.files:
+        write_whole(folder / name, contents)
     return page, picture
 
 
@@ -150,6 +147,4 @@ def _draw(panel: Panel, top: Axes, below: Axes) -> None:
 
 def _uri(picture: Bytes) -> str:
     """The picture as it is, as a PNG data URI."""
-    stream = io.BytesIO()
-    Image.fromarray(picture).save(stream, "PNG", optimize=True)
-    return f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode()}"
+    return f"data:image/png;base64,{base64.b64encode(as_png(Image.fromarray(picture))).decode()}"

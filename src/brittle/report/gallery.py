@@ -131,9 +131,14 @@ def data_uri(image: Bytes, resample: Image.Resampling = Image.Resampling.LANCZOS
         scale = LARGEST / max(picture.size)
         size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
         picture = picture.resize(size, resample)
+    return f"data:image/png;base64,{base64.b64encode(as_png(picture)).decode()}"
+
+
+def as_png(picture: Image.Image) -> bytes:
+    """A PNG file of the picture."""
     stream = io.BytesIO()
     picture.save(stream, "PNG", optimize=True)
-    return f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode()}"
+    return stream.getvalue()
 
 
 def _pairs(rows: pa.Table, kept: Mapping[str, Mapping[int, Floats]], summary: Summary) -> list[_Pair]:

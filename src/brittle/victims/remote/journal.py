@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 
 from ...errors import InputError
+from ...files import make_folder, regular_file, status
+from ...outside import printable, reading
 
 Answer = np.ndarray[Any, np.dtype[np.float32]]
 
@@ -36,27 +38,28 @@ class Journal:
     def __init__(self, path: Path, model: str) -> None:
         """Open or make the file for the model of this digest. InputError where it holds another model's answers or cannot be used."""
         self.path = path
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
+        if status(path) is not None:
+            regular_file(path, "another file as journal=FILE")
+        with self._used():
             self._base = sqlite3.connect(path, timeout=60, isolation_level=None, check_same_thread=False)
             self._base.execute("pragma journal_mode = wal")
             self._base.execute("pragma synchronous = full")  # WAL alone syncs at its checkpoints, not at every commit
             self._base.executescript(_TABLES)
-        except (sqlite3.Error, OSError) as error:
-            raise InputError(
-                f"the journal {path} cannot be used ({error}); give another file as journal=FILE"
-            ) from error
         if self.fact("model", model) != model:
             raise InputError(f"the journal {path} holds another model's answers; give another file as journal=FILE")
 
     def answers(self, questions: Sequence[bytes]) -> dict[bytes, Answer]:
         """The answers that there are, each (C,)."""
         found: dict[bytes, Answer] = {}
-        for start in range(0, len(questions), 500):  # SQLite takes so many values at once
-            part = questions[start : start + 500]
-            marks = ",".join("?" * len(part))
-            rows = self._base.execute(f"select question, answer from answers where question in ({marks})", part)
-            found.update((question, np.frombuffer(answer, np.float32)) for question, answer in rows)
+        with self._used():
+            for start in range(0, len(questions), 500):  # SQLite takes so many values at once
+                part = questions[start : start + 500]
+                marks = ",".join("?" * len(part))
+                rows = self._base.execute(f"select question, answer from answers where question in ({marks})", part)
+                found.update((question, np.frombuffer(answer, np.float32)) for question, answer in rows)
+            if len({len(answer) for answer in found.values()}) > 1:
+                raise ValueError("its answers have different lengths")
         return found
 
     def enter(self, questions: Sequence[bytes], answers: Iterable[Answer]) -> None:
@@ -68,7 +71,8 @@ class Journal:
     @property
     def sent(self) -> int:
         """Rows sent so far, in all processes and all runs."""
-        return int(self._base.execute("select value from facts where name = 'sent'").fetchone()[0])
+        with self._used():
+            return int(self._base.execute("select value from facts where name = 'sent'").fetchone()[0])
 
     def charge(self, rows: int, budget: int | None) -> None:
         """Enter rows as sent, before they are: a crash in between charges too much, never too little. OverBudget beyond the budget."""
@@ -91,15 +95,22 @@ class Journal:
         if found is not None:
             with self._transaction():
                 self._base.execute("insert or ignore into facts values (?, ?)", (name, json.dumps(found)))
-        row = self._base.execute("select value from facts where name = ?", (name,)).fetchone()
-        return None if row is None else json.loads(row[0])
+        with self._used():
+            row = self._base.execute("select value from facts where name = ?", (name,)).fetchone()
+            return None if row is None else json.loads(row[0])
+
+    @contextmanager
+    def _used(self) -> Iterator[None]:
+        with reading(f"the journal {printable(str(self.path))} cannot be used", "give another file as journal=FILE"):
+            yield
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        self._base.execute("begin immediate")
-        try:
-            yield
-        except BaseException:
-            self._base.execute("rollback")
-            raise
-        self._base.execute("commit")
+        with self._used():
+            self._base.execute("begin immediate")
+            try:
+                yield
+            except BaseException:
+                self._base.execute("rollback")
+                raise
+            self._base.execute("commit")
