@@ -11,6 +11,7 @@ from ..attacks.directions import DIRECTIONS
 from ..attacks.registry import FAMILIES
 from ..core.losses import LOSSES
 from ..data.open import known_data
+from ..files import write_whole
 from ..threats import THREATS
 from ..victims.open import known_victims
 from .listed import LISTED
@@ -44,4 +45,4 @@ def _first_lines(things: Mapping[str, object]) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    LISTED.write_text(text(), encoding="utf-8")
+    write_whole(LISTED, text().encode())
