@@ -147,7 +147,7 @@ def test_what_cannot_be_compared_is_refused() -> None:
     for options, why in (
         ({"steps": (5,)}, r"steps=\[5\] compare nothing"),
         ({"steps": (0, 5)}, "compare nothing"),
-        ({"samples": 0}, "samples=0 are none"),
+        ({"samples": 0}, "samples=0 is too few"),
         ({"threat": "box"}, "threat box has no size to go through"),
         ({"grid": [8.0]}, "8"),
     ):

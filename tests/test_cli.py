@@ -47,6 +47,13 @@ class Cheat(Honest):
 
 def run_brittle(*args: str, cwd: Path, code: int = 0) -> str:
     """Run the command in this process, in the folder `cwd`; return all that it printed. It must exit with `code`."""
+    out, error, ended = both_streams(*args, cwd=cwd)
+    assert ended == code, f"exit {ended}\n{out}\n{error}"
+    return out + error
+
+
+def both_streams(*args: str, cwd: Path) -> tuple[str, str, int]:
+    """The same: stdout, stderr and the exit code."""
     from brittle.cli import main
 
     out, error = io.StringIO(), io.StringIO()
@@ -60,8 +67,7 @@ def run_brittle(*args: str, cwd: Path, code: int = 0) -> str:
         patch.setenv("COLUMNS", "100")
         patch.setattr(sys, "argv", ["brittle", *args])
         main()
-    assert (ended.value.code or 0) == code, f"exit {ended.value.code}\n{out.getvalue()}\n{error.getvalue()}"
-    return out.getvalue() + error.getvalue()
+    return out.getvalue(), error.getvalue(), int(ended.value.code or 0)
 
 
 @pytest.fixture(scope="module")
@@ -174,7 +180,7 @@ def test_a_budget_ends_an_attack_early(folder: Path) -> None:
         won[budget] = sum(row["success"] == "True" for row in rows)
     assert won["1"] < won["40"]
     said = run_brittle(*command, str(folder / "none"), "--budget", "0", cwd=folder, code=2)
-    assert "budget=0 allows no query" in said
+    assert "budget=0 is too few" in said
 
 
 @pytest.mark.parametrize("targeted", ["3", "least-likely", "random", "second"])
@@ -264,6 +270,65 @@ def test_every_command_stands_in_a_group_of_the_help(tmp_path: Path) -> None:
     assert "Measure a model" in shown
     assert "130 interrupted" in shown
     assert "─ Commands" not in shown
+
+
+ANSWERS = {  # a command that answers, its exit code, and what a program finds in its answer
+    ("evaluate", "net.safetensors", "digits", "--threat", "linf:0.1", "--attack", "fgsm", "--grid", "0.1"): (
+        0,
+        "robust_accuracy",
+    ),
+    ("report", "runs/asked"): (0, "radii"),
+    ("export", "runs/asked", "--out", "rows.csv"): (0, "rows"),
+    ("diff", "runs/asked", "runs/asked"): (0, "only_second"),
+    ("attack", "net.safetensors", "digits", "--threat", "linf:0.1", "--out", "asked"): (0, "examples"),
+    ("universal", "net.safetensors", "digits", "--threat", "linf:0.1", "--out", "u.safetensors"): (0, "saved"),
+    ("train", "digits", "--epochs", "1", "--out", "t.safetensors"): (0, "accuracy"),
+    ("inspect", "py:mine:constant", "digits"): (3, "findings"),
+    ("diagnose", "net.safetensors", "digits", "--threat", "linf:0.1", "--samples", "4"): (None, "findings"),
+    ("check", "mine:Cheat"): (3, "passed"),
+    ("transfer", "digits", "--surrogate", "net.safetensors", "--target", "net.safetensors", "--threat", "linf:0.1",
+     "--attack", "fgsm", "--samples", "9"): (0, "networks"),
+    ("blackbox", "digits", "--surrogate", "net.safetensors", "--target", "net.safetensors", "--threat", "linf:0.1",
+     "--steps", "1,2", "--samples", "9"): (0, "claims"),
+    ("extract", "net.safetensors", "digits", "--queries", "20", "--held-out", "9", "--epochs", "1", "--out",
+     "e.safetensors"): (0, "agreement"),
+}  # fmt: skip
+FEW = {"evaluate": ("--samples", "9", "--out", "runs/asked"), "universal": ("--samples", "9", "--epochs", "1")}
+
+
+@pytest.mark.parametrize("command", ANSWERS, ids=lambda c: c[0])
+def test_a_command_that_answers_does_so_for_programs_and_in_silence(folder: Path, command: tuple[str, ...]) -> None:
+    code, word = ANSWERS[command]
+    command += FEW.get(command[0], ())
+    out, _, ended = both_streams(*command, "--json", cwd=folder)
+    assert word in json.dumps(json.loads(out))  # nothing else is on stdout
+    assert code in (None, ended)
+    out, error, quiet = both_streams(*command, "--quiet", cwd=folder)
+    assert (out, error, quiet) == ("", "", ended)
+
+
+def test_a_gate_for_ci_has_an_exit_code_of_its_own(folder: Path) -> None:
+    command = ("evaluate", "net.safetensors", "digits", "--threat", "linf:0.1", "--attack", "pgd:steps=5")
+    command += ("--grid", "0.1", "--samples", "40", "--out", "runs/gate")
+    out, error, code = both_streams(*command, "--json", "--fail-under", "1", cwd=folder)
+    assert code == 3
+    assert "is under the 1 of --fail-under" in error
+    reached = json.loads(out)["robust_accuracy"]["value"]
+    assert both_streams(*command, "--fail-under", str(reached), cwd=folder)[2] == 0
+    assert "is no share" in run_brittle(*command, "--fail-under", "nan", cwd=folder, code=2)
+    assert "is no share" in run_brittle(*command, "--fail-under", "40", cwd=folder, code=2)
+
+
+def test_many_smallest_perturbations_are_a_line_of_quantiles(folder: Path) -> None:
+    command = ("attack", "net.safetensors", "digits", "--threat", "l2:inf", "--attack", "minimal", "--out", "smallest")
+    printed = run_brittle(*command, "--samples", "30", cwd=folder)
+    rows = [row for row in csv.DictReader((folder / "smallest/examples.csv").open()) if row["success"] == "True"]
+    sizes = [float(row["size"]) for row in rows if row["before"] == row["label"]]
+    assert f"{np.median(sizes):.4g}" in printed
+    assert "25 %" in printed
+    assert len(printed.splitlines()) < 9
+    assert "the first 30 of 596 samples" in run_brittle(*command, "--samples", "30", cwd=folder)
+    assert "the first 16 of 596 samples; --samples takes more" in run_brittle(*command, cwd=folder)
 
 
 def test_check_passes_an_honest_attack_and_fails_a_cheat(folder: Path) -> None:

@@ -206,10 +206,10 @@ def wrong(): return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 
 """
 
 
-def test_the_command_prints_and_ends_with_1_where_something_looks_wrong(tmp_path):
-    (tmp_path / "mine.py").write_text(CODE)
-    printed = run_brittle("inspect", "py:mine:wrong", "digits", cwd=tmp_path, code=3)
+def test_the_command_prints_and_ends_with_3_where_something_looks_wrong(tmp_path):
+    (tmp_path / "softmaxed.py").write_text(CODE)
+    printed = run_brittle("inspect", "py:softmaxed:wrong", "digits", cwd=tmp_path, code=3)
     assert "650 parameters (float32, cpu)" in printed
     assert "probabilities" in printed
-    printed = run_brittle("inspect", "py:mine:wrong", "digits", "--json", cwd=tmp_path, code=3)
+    printed = run_brittle("inspect", "py:softmaxed:wrong", "digits", "--json", cwd=tmp_path, code=3)
     assert json.loads(printed)["classes"] == 10

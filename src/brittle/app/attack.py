@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from ..core.access import Access
 from ..core.checks import (
-    check_budget,
     check_confidence,
     check_indices,
     check_inputs,
@@ -23,6 +22,7 @@ from ..core.problem import Attack, Threat
 from ..core.trial import attempt
 from ..core.victim import Victim, as_victim, refuse_training_mode
 from ..errors import InputError
+from ..ranges import check_counts, check_seed
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +86,8 @@ def attack(
     take a start, such as pictures of the target class for a decision-based attack.
     Raises InputError, with one sentence, for anything that would make the numbers wrong. The model comes back as it was.
     """
+    check_counts(batch_size=batch_size, budget=budget)
+    check_seed(seed)
     victim = as_victim(model, bounds, device)
     if victim.module is not None:
         refuse_training_mode(victim.module)
@@ -97,11 +99,8 @@ def attack(
     for what, given in (("labels", labels), ("targets", targets), ("ids", ids)):
         if given is not None:
             check_indices(given, len(x), what)
-    check_budget(budget)
     if starts is not None and starts.shape != x.shape:
         raise InputError(f"starts have shape {tuple(starts.shape)}; give one for each sample, {tuple(x.shape)}")
-    if batch_size is not None and batch_size < 1:
-        raise InputError(f"batch_size={batch_size} is not a size; give 1 or more")
     goal = Classify(labels.long(), None if targets is None else targets.long(), confidence)
     ids, size = ids.cpu().long(), batch_size or max(len(x), 1)
     with victim.undisturbed(seed):

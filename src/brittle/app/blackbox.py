@@ -15,6 +15,7 @@ from ..core.problem import Attack, Threat
 from ..core.victim import Victim, as_victim
 from ..data.samples import as_data
 from ..errors import InputError
+from ..ranges import check_counts, check_seed
 from ..report.blackbox import BLACK, NOISE, WHITE, Curve, Study
 from ..threats import parse_threat
 from ..victims.preprocess import as_taken
@@ -45,6 +46,8 @@ def blackbox(
     samples: so many, spread evenly over the data; all where it is None. A sample that the target gets wrong untouched stays wrong.
     Raises InputError for data, networks or sizes that do not fit.
     """
+    check_counts(samples=samples, batch_size=batch_size)
+    check_seed(seed)
     threat = parse_threat(threat) if isinstance(threat, str) else threat
     source = as_data(data, bounds or (0.0, 1.0))
     aimed, other = (as_victim(model, bounds or source.bounds) for model in (target, surrogate))
@@ -118,8 +121,6 @@ def _steps(steps: Sequence[int]) -> tuple[int, ...]:
 
 def _spread(total: int, wanted: int | None) -> list[int]:
     """Ids spread evenly over the data, whose classes may come one after another."""
-    if wanted is not None and wanted < 1:
-        raise InputError(f"samples={wanted} are none; give 1 or more")
     count = min(wanted or total, total)
     return [place * total // count for place in range(count)]
 

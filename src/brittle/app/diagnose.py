@@ -13,6 +13,7 @@ from ..core.victim import Victim, as_victim
 from ..data.samples import as_data
 from ..diagnosis.diagnose import MOST, Diagnosis, diagnose_victim
 from ..errors import InputError
+from ..ranges import check_counts, check_seed
 from ..threats import parse_threat
 from ..victims.open import open_victim
 from ..victims.preprocess import as_taken
@@ -39,7 +40,9 @@ def diagnose(
     its first `samples`, at most 64, are looked at, and more of it where a few cannot show something. dear: checks too that cost
     minutes. bounds: the model's input range (default: the data's).
     """
-    if not 1 <= samples <= MOST:
+    check_counts(samples=samples)
+    check_seed(seed)
+    if samples > MOST:
         raise InputError(f"samples={samples} is out of range; a diagnosis looks at 1 to {MOST}")
     threat = parse_threat(threat) if isinstance(threat, str) else threat
     given = as_data(data, widened(data, bounds or (0.0, 1.0)))

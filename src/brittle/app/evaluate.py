@@ -28,6 +28,7 @@ from ..core.trial import check_access
 from ..core.victim import Victim
 from ..data.samples import Samples, as_data
 from ..errors import InputError
+from ..ranges import check_counts, check_seed
 from ..report.numbers import Summary
 from ..report.read import read_run
 from ..report.terminal import chain_table, footnote, stage_notes, summary_table
@@ -156,6 +157,9 @@ def evaluate(
     samples whose adversarial examples are kept for the gallery. bounds: the model's input range (default: the data's). progress: a bar on
     the terminal, or a function (done, in all, what: first the parts of the look at the model, then rows and the name of the attack).
     """
+    check_counts(workers=workers, samples=samples, batch_size=batch_size, shard=shard)
+    check_counts(0, keep=keep)
+    check_seed(seed)
     threat = parse_threat(threat) if isinstance(threat, str) else threat
     parse_goal(goal)
     samples_of = as_data(data, bounds or (0.0, 1.0))

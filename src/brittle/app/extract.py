@@ -13,6 +13,7 @@ from ..core.access import Access
 from ..core.victim import Victim
 from ..data.samples import Samples, as_data, slices
 from ..errors import InputError
+from ..ranges import check_counts, check_seed
 from ..report.shares import Share, share
 from ..victims.extraction import FromNothing, Learner, Lessons, Method, OnBackbone, Pool, Teacher, parse_method
 from ..victims.open import opened
@@ -70,8 +71,8 @@ def extract(
     `net:FILE` opens. No more than queries + held_out answers are asked for, and from a model behind HTTP no more rows are sent.
     """
     method = parse_method(method) if isinstance(method, str) else method
-    if queries < 1 or held_out < 1:
-        raise InputError(f"queries={queries} and held_out={held_out}: give 1 or more of each")
+    check_counts(queries=queries, held_out=held_out, epochs=epochs)
+    check_seed(seed)
     if backbone is not None and (net or epochs):
         raise InputError("net and epochs are of networks trained from nothing; leave them away with a backbone")
     path = None if out is None else writable(out)

@@ -17,6 +17,7 @@ from ..data.samples import Samples, as_data
 from ..diagnosis.diagnose import MOST, diagnose_victim, show_findings
 from ..errors import InputError
 from ..findings import Finding
+from ..ranges import check_counts, check_seed
 from ..report.shares import Share, share
 from ..report.words import amount, counted, interval, percent, several
 from ..victims.preprocess import Prepared, as_taken
@@ -117,7 +118,9 @@ def inspect(
     model, data: as `brittle.evaluate` takes them; a module may be in training mode. bounds: the model's input range (default: the data's).
     What is wrong with how model and data fit together becomes a finding. Raises InputError for what cannot be opened.
     """
-    if not 1 <= samples <= MOST:
+    check_counts(samples=samples)
+    check_seed(seed)
+    if samples > MOST:
         raise InputError(f"samples={samples} is out of range; an inspection looks at 1 to {MOST}")
     given = None if data is None else as_data(data, widened(data, bounds or (0.0, 1.0)))
     own = given.bounds if given is not None and not isinstance(data, tuple | list) else (0.0, 1.0)

@@ -12,12 +12,13 @@ from torch import Tensor, nn
 from ..attacks.fixed.noise import Noise
 from ..attacks.fixed.recipes import apgd
 from ..core.access import Access
-from ..core.checks import check_budget, check_finite, check_indices, check_inputs
+from ..core.checks import check_finite, check_indices, check_inputs
 from ..core.goal import Match
 from ..core.problem import Attack, Threat
 from ..core.trial import attempt
 from ..core.victim import Victim, as_victim, refuse_training_mode
 from ..errors import InputError
+from ..ranges import check_counts, check_seed
 from ..victims.layers import cut
 
 
@@ -77,6 +78,8 @@ def mimic(
     Distances and ranks are not charged. The others as in `brittle.attack`.
     Raises InputError, with one sentence, for anything that would make the numbers wrong. The model comes back as it was.
     """
+    check_counts(batch_size=batch_size, budget=budget)
+    check_seed(seed)
     victim = as_victim(model, bounds, device)
     if victim.module is not None:
         refuse_training_mode(victim.module)
@@ -89,9 +92,6 @@ def mimic(
         )
     if not 0 <= within < 1:
         raise InputError(f"within={within:g} is not a share of the distance before; give 0 or more and less than 1")
-    if batch_size is not None and batch_size < 1:
-        raise InputError(f"batch_size={batch_size} is not a size; give 1 or more")
-    check_budget(budget)
     check_inputs(x, victim)
     guide = _guides(guide, x, victim)
     if among is not None:

@@ -14,6 +14,7 @@ from ..core.losses import find_slope
 from ..core.victim import Victim, as_victim, refuse_training_mode
 from ..data.samples import as_data
 from ..errors import InputError
+from ..ranges import check_counts, check_seed
 from ..victims.preprocess import as_taken
 
 
@@ -42,16 +43,15 @@ def patch(
     data: what `brittle.evaluate` takes, pictures (C, H, W); `samples`: the first so many. Their labels are not looked at. Cost: steps x
     batch_size x (1 forward + 1 backward). Raises InputError, with one sentence, for what is out of range.
     """
+    check_counts(steps=steps, batch_size=batch_size, samples=samples)
+    check_seed(seed)
     victim = as_victim(model, bounds)
     source = as_taken(as_data(data, bounds), victim)
     if victim.module is not None:
         refuse_training_mode(victim.module)
     if len(source.shape) != 3:
         raise InputError(f"the samples have shape {source.shape}; a patch needs pictures (C, H, W)")
-    count = min(len(source), samples or len(source))
-    for name, value in (("steps", steps), ("batch_size", batch_size), ("samples", count)):
-        if value < 1:
-            raise InputError(f"{name}={value} leaves nothing to learn from; give 1 or more")
+    count = len(source) if samples is None else min(len(source), samples)
     if not step_size > 0:
         raise InputError(f"step_size={step_size:g} is no step; give a share of the input range above 0")
     span, slope = victim.upper - victim.lower, find_slope(loss)

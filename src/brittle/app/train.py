@@ -12,6 +12,7 @@ from ..data.open import open_data
 from ..data.samples import slices
 from ..errors import InputError
 from ..files import make_folder
+from ..ranges import check_counts, check_seed
 from ..specs import parse_source
 from ..victims.heads import HeadCard, check_backbone, features, fit_head, last_linear, save_head, with_head
 from ..victims.networks import parse_network, save
@@ -36,6 +37,8 @@ def train_and_save(
     test: other data to measure it on; data without splits are trained and measured on the same samples where none are named. epochs: by
     default 5, or 30 for fewer than 10,000 samples.
     """
+    check_counts(epochs=epochs)
+    check_seed(seed)
     training, test = splits(data, test)
     out = writable(out)
     samples = open_data(training)

@@ -20,6 +20,7 @@ from ..core.streams import Streams
 from ..core.victim import Victim, as_victim
 from ..data.samples import Samples, as_data
 from ..errors import InputError
+from ..ranges import check_counts, check_seed
 from ..report.shares import Share, share
 from ..threats import parse_threat
 from ..victims.ensemble import ensemble
@@ -111,6 +112,8 @@ def transfer(
     Beside them stand the two baselines that an attack must beat: uniform noise of the threat's size, and for each surrogate the first
     attack's perturbation with its pixels shuffled. Raises InputError where no image is right for all.
     """
+    check_counts(samples=samples, batch_size=batch_size)
+    check_seed(seed)
     threat = parse_threat(threat) if isinstance(threat, str) else threat
     if not surrogates or not targets:
         raise InputError("transfer needs a surrogate and a target; name at least one of each")

@@ -16,6 +16,7 @@ from ..core.problem import Threat
 from ..core.victim import Victim, as_victim, refuse_training_mode
 from ..data.samples import Samples, as_data
 from ..errors import InputError
+from ..ranges import check_counts, check_seed
 from ..victims.preprocess import as_taken
 
 Rise = Callable[[Tensor, Tensor, Tensor], Tensor]  # (outputs (B, C), labels (B,), ids) -> (B,), to be ascended
@@ -50,14 +51,13 @@ def universal(
     data: what `brittle.evaluate` takes; `samples`: the first so many. targets: the class that all should be taken for. threat: a norm ball;
     the perturbed input is clipped to the bounds. Cost: epochs x (1 forward + 1 backward) a sample, and 1 forward for `turned`.
     """
+    check_counts(epochs=epochs, batch_size=batch_size, samples=samples)
+    check_seed(seed)
     victim = as_victim(model, bounds)
     source = as_taken(as_data(data), victim)
     if victim.module is not None:
         refuse_training_mode(victim.module)
-    count = min(len(source), samples or len(source))
-    for name, value in (("epochs", epochs), ("batch_size", batch_size), ("samples", count)):
-        if value < 1:
-            raise InputError(f"{name}={value} leaves nothing to learn from; give 1 or more")
+    count = len(source) if samples is None else min(len(source), samples)
     clean = torch.zeros(1, *source.shape, dtype=victim.dtype, device=victim.device)
     wide = victim.upper - victim.lower
     region = threat.around(clean, -wide, wide)

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import InputError
+from ..ranges import check_counts, check_seed
 from . import options
-from .screen import console
+from .screen import console, print_json, say, working
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from ..app.examples import Example
+    from ..core.problem import Threat
     from ..tasks.classification import Results
+
+ROWS = 20  # shown on the terminal; all are in examples.csv
 
 
 def attack(
@@ -37,6 +43,8 @@ def attack(
     seed: options.SEED = 0,
     device: options.DEVICE = None,
     trust: options.TRUST = False,
+    as_json: options.JSON = False,
+    quiet: options.QUIET = False,
 ) -> None:
     """Make adversarial examples: PNG pictures beside the originals, exact floats, and whether they survive 8 bits."""
     from ..app.examples import craft, save_examples
@@ -47,8 +55,8 @@ def attack(
     from ..victims.open import open_victim
     from ..victims.preprocess import as_taken
 
-    if samples < 1:
-        raise InputError(f"--samples {samples} is no number of samples; give 1 or more")
+    check_counts(samples=samples, batch_size=batch_size, budget=budget)
+    check_seed(seed)
     parsed, ball, source = parse_attack(attack), parse_threat(threat), open_data(data)
     model = open_victim(victim, device=device, trust=trust, bounds=source.bounds)
     source = as_taken(source, model)
@@ -60,12 +68,20 @@ def attack(
         )
     ids = range(min(samples, len(source)))
     task = Classification(model, source, _goal(targeted, source.classes), batch_size, confidence, budget)
-    with console.status("attacking", spinner="dots"):
+    with working("attacking", quiet):
         clean, attacked = craft(parsed, task, ball, ids, seed)
         examples = save_examples(clean, attacked, task, ball, ids, out)
-    _show(examples, out)
+    if as_json:
+        print_json({**_counts(examples), "folder": str(out), "examples": [asdict(example) for example in examples]})
+    if as_json or quiet:
+        return
+    if parsed.minimises:
+        console.print(_sizes(examples, ball))
+    else:
+        console.print(_table(examples[:ROWS]))
+    say(*_lines(examples, len(source), parsed.minimises), f"Written to {out}")
     if start_from is not None:
-        console.print(_asked(attacked), highlight=False, soft_wrap=True)
+        say(_asked(attacked))
 
 
 def _asked(attacked: Results) -> str:
@@ -88,7 +104,46 @@ def _goal(targeted: str | None, classes: tuple[str, ...]) -> str:
     return f"class:{options.class_index(targeted, classes, '--targeted', ' and none of least-likely, second, random')}"
 
 
-def _show(examples: list[Example], out: Path) -> None:
+def _counts(examples: list[Example]) -> dict[str, int | None]:
+    right = [e for e in examples if e.clean_correct]
+    won = [e for e in right if e.success]
+    still = None if examples[0].success_8bit is None else sum(bool(e.success_8bit) for e in won)
+    return {"samples": len(examples), "right": len(right), "fooled": len(won), "fooled_8bit": still}
+
+
+def _lines(examples: list[Example], available: int, minimises: bool) -> list[str]:
+    """What came of it in all, and what the table leaves out."""
+    counts = _counts(examples)
+    line = f"{counts['fooled']} of {counts['right']} that were right are fooled"
+    if counts["fooled_8bit"] is not None:
+        line += f", {counts['fooled_8bit']} of these still after rounding to 8 bits and reading back"
+    lines = [f"{line}."]
+    if minimises and counts["fooled"] != counts["right"]:
+        lines.append("The others that were right need more than the threat allows, as far as was found.")
+    if minimises or len(examples) > ROWS:
+        lines.append(f"{'One row each' if minimises else f'The other {len(examples) - ROWS} rows'} in examples.csv.")
+    if len(examples) < available:
+        lines.append(f"These are the first {len(examples)} of {available:,} samples; --samples takes more.")
+    return lines
+
+
+def _sizes(examples: list[Example], threat: Threat) -> RenderableType:
+    """How large the smallest perturbations are that fool: the median and the quantiles beside it."""
+    import numpy as np
+    from rich.console import Group
+    from rich.table import Table
+
+    sizes = [e.size for e in examples if e.clean_correct and e.success]
+    title = f"smallest {threat.name} size found that fools, over {len(sizes)} samples"
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    shares = {"least": 0.0, "5 %": 0.05, "25 %": 0.25, "median": 0.5, "75 %": 0.75, "95 %": 0.95, "most": 1.0}
+    for name in shares:
+        table.add_column(name, justify="right")
+    table.add_row(*(f"{np.quantile(sizes, share):.4g}" if sizes else "–" for share in shares.values()))
+    return Group(title, table)  # a table's own title is no wider than the table
+
+
+def _table(examples: list[Example]) -> RenderableType:
     from rich.table import Table
 
     targeted = any(example.target for example in examples)
@@ -105,13 +160,7 @@ def _show(examples: list[Example], out: Path) -> None:
         if images:
             cells += ["" if not e.clean_correct else _mark(bool(e.success_8bit)), f"{e.size_8bit:.4g}"]
         table.add_row(*cells)
-    console.print(table)
-    right = [e for e in examples if e.clean_correct]
-    won = [e for e in right if e.success]
-    line = f"{len(won)} of {len(right)} that were right are fooled"
-    if images:
-        line += f", {sum(bool(e.success_8bit) for e in won)} of these still after rounding to 8 bits and reading back"
-    console.print(f"{line}. Written to {out}", highlight=False, soft_wrap=True)
+    return table
 
 
 def _mark(yes: bool) -> str:

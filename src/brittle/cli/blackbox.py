@@ -10,7 +10,7 @@ import typer
 
 from ..errors import InputError
 from . import options
-from .screen import console
+from .screen import console, say
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -31,11 +31,13 @@ def blackbox(
     seed: options.SEED = 0,
     device: options.DEVICE = None,
     trust: options.TRUST = False,
+    as_json: options.JSON = False,
+    quiet: options.QUIET = False,
 ) -> None:
     """FGSM and I-FGSM with the target's own gradients, with another network's, and noise: a table, a page and a picture."""
     from ..app.blackbox import blackbox as run
     from ..data.open import open_data
-    from ..report.blackbox import claims, write_study
+    from ..report.blackbox import claims, plain, write_study
     from ..specs import parse_number
     from ..victims.open import open_victim
     from .transfer import shorter
@@ -57,11 +59,12 @@ def blackbox(
         seed=seed,
         batch_size=batch_size,
     )
-    console.print(table(study))
-    for claim in claims(study):
-        console.print(f"{claim.fact} {claim.found}: {claim.verdict}.", highlight=False, markup=False, soft_wrap=True)
-    for path in write_study(study, out or Path("runs") / "blackbox"):
-        console.print(str(path), highlight=False, markup=False, soft_wrap=True)
+    written = write_study(study, out or Path("runs") / "blackbox")
+    if as_json:
+        print(plain(study), end="")
+    elif not quiet:
+        console.print(table(study))
+        say(*(f"{claim.fact} {claim.found}: {claim.verdict}." for claim in claims(study)), *map(str, written))
 
 
 def table(study: Study) -> Table:

@@ -5,24 +5,40 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from typing import Annotated
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..errors import InputError
+from . import options
 from .exits import Exit
-from .screen import console
+from .screen import console, print_json
+
+if TYPE_CHECKING:
+    from ..testing.findings import Finding
 
 
 def check(
     attack: Annotated[str, typer.Argument(help="module:Attack, a class or a function that returns an attack value")],
+    as_json: options.JSON = False,
+    quiet: options.QUIET = False,
 ) -> None:
     """Run the conformance suite on an attack; exits with 3 when it breaks a rule."""
-    from rich.table import Table
-
     from ..testing.conformance import check_attack
 
     findings = check_attack(_load(attack))
+    if as_json:
+        print_json([asdict(finding) for finding in findings])
+    elif not quiet:
+        _show(findings)
+    if not all(finding.passed for finding in findings):
+        raise typer.Exit(Exit.FINDING)
+
+
+def _show(findings: list[Finding]) -> None:
+    from rich.table import Table
+
     table = Table("", "check", "finding", box=None, pad_edge=False, header_style="bold")
     for finding in findings:
         mark = "[green]ok[/green]" if finding.passed else "[red]FAILED[/red]"
@@ -30,8 +46,6 @@ def check(
     console.print(table)
     failed = sum(not finding.passed for finding in findings)
     console.print(f"{len(findings) - failed} of {len(findings)} checks passed", highlight=False)
-    if failed:
-        raise typer.Exit(Exit.FINDING)
 
 
 def _load(text: str) -> object:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import Annotated
 
@@ -10,7 +9,7 @@ import typer
 
 from . import options
 from .exits import Exit
-from .screen import console
+from .screen import console, print_json
 
 
 def diagnose(
@@ -19,10 +18,11 @@ def diagnose(
     threat: options.THREAT,
     samples: Annotated[int, typer.Option(help="the first so many, at most 64")] = 32,
     dear: Annotated[bool, typer.Option("--dear", help="the checks too that cost minutes")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="everything, for programs")] = False,
     seed: options.SEED = 0,
     device: options.DEVICE = None,
     trust: options.TRUST = False,
+    as_json: options.JSON = False,
+    quiet: options.QUIET = False,
 ) -> None:
     """Find out whether attacks by gradient can be believed on a model, and if not, why and what to do.
 
@@ -32,8 +32,8 @@ def diagnose(
 
     found = work(victim, data, threat, samples=samples, dear=dear, seed=seed, device=device, trust=trust)
     if as_json:
-        print(json.dumps(asdict(found), indent=2))
-    else:
+        print_json(asdict(found))
+    elif not quiet:
         found.show(console)
     if found.findings:
         raise typer.Exit(Exit.FINDING)

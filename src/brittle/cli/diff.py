@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from .screen import console
+from . import options
+from .screen import console, print_json
 
 
 def diff(
     first: Annotated[Path, typer.Argument(metavar="RUN", help="the folder of an evaluation")],
     second: Annotated[Path, typer.Argument(metavar="RUN", help="the folder of another, on the same data and threat")],
-    as_json: Annotated[bool, typer.Option("--json", help="print everything as JSON, with all ids")] = False,
+    as_json: options.JSON = False,
+    quiet: options.QUIET = False,
 ) -> None:
     """Compare two models, or two versions of one: robust accuracies, whether chance explains the change, which samples changed."""
     from ..report.diff import diff as compare
@@ -22,7 +23,8 @@ def diff(
 
     found = compare(first, second)
     if as_json:
-        print(json.dumps(found.as_dict(), indent=2, allow_nan=False))
+        print_json(found.as_dict())
+    if as_json or quiet:
         return
     console.print(diff_table(found))
     for line in footnotes(found):

@@ -9,7 +9,8 @@ import typer
 
 from ..errors import InputError
 from . import options
-from .screen import console, interruptible, show_report
+from .exits import Exit
+from .screen import aside, interruptible, print_json, say, show_report
 
 if TYPE_CHECKING:
     from ..app.evaluate import Report
@@ -40,6 +41,12 @@ def evaluate(
     seed: options.SEED = 0,
     device: options.DEVICE = None,
     trust: options.TRUST = False,
+    fail_under: Annotated[
+        float | None,
+        typer.Option(help="exit with 3 where robust accuracy, a share in [0, 1], is smaller: a gate for CI"),
+    ] = None,
+    as_json: options.JSON = False,
+    quiet: options.QUIET = False,
 ) -> None:
     """Robust accuracy over a grid of perturbation sizes, for each attack and for random noise of the same size.
 
@@ -47,6 +54,8 @@ def evaluate(
     """
     from ..app import evaluate as work
 
+    if fail_under is not None and not 0 <= fail_under <= 1:
+        raise InputError(f"--fail-under {fail_under:g} is no share; give a number between 0 and 1, such as 0.4")
     with interruptible():
         if plan is not None:
             said = (goal, batch_size, shard, keep, seed) != ("untargeted", 256, 500, 12, 0) or start_from
@@ -54,7 +63,7 @@ def evaluate(
                 raise InputError(
                     "a --plan says all but --out, --workers, --device and --trust; put the rest into the plan"
                 )
-            report = _run_file(plan, out, workers, device, trust)
+            report = _run_file(plan, out, workers, device, trust, not quiet)
         else:
             if not (victim and data and threat):
                 raise InputError(
@@ -83,21 +92,33 @@ def evaluate(
                 keep=keep,
                 device=device,
                 trust=trust,
+                progress=not quiet,
             )
-    show_report(report)
+    show_report(report, as_json, quiet)
+    if fail_under is not None and not report.robust_accuracy >= fail_under:
+        aside.print(_under(report, fail_under), highlight=False, markup=False, soft_wrap=True)
+        raise typer.Exit(Exit.FINDING)
 
 
 def report(
     run: Annotated[Path, typer.Argument(help="the folder of an evaluation")],
     out: Annotated[Path | None, typer.Option(help="the page to write; default: report.html in the run")] = None,
+    as_json: options.JSON = False,
+    quiet: options.QUIET = False,
 ) -> None:
     """Write the HTML report of a run again; an unfinished run is reported as far as it got."""
     from ..report.page import write_report
+    from ..report.plain import plain
+    from ..report.read import read_run
 
-    console.print(f"report: {write_report(run, out)}", soft_wrap=True)
+    page = write_report(run, out)
+    if as_json:
+        print_json({**plain(read_run(run).summary), "folder": str(run), "report": str(page)})
+    elif not quiet:
+        say(f"report: {page}")
 
 
-def _run_file(path: Path, out: Path | None, workers: int, device: str | None, trust: bool) -> Report:
+def _run_file(path: Path, out: Path | None, workers: int, device: str | None, trust: bool, progress: bool) -> Report:
     from ..app.evaluate import run_plan
     from ..data.open import open_data
     from ..runs.plan import load_plan
@@ -116,7 +137,15 @@ def _run_file(path: Path, out: Path | None, workers: int, device: str | None, tr
         workers=workers,
         device=device,
         trust=trust,
+        progress=progress,
     )
+
+
+def _under(report: Report, least: float) -> str:
+    from ..report.words import interval, percent
+
+    found = report.summary.headline.robust
+    return f"brittle: robust accuracy {percent(found)} {interval(found)} is under the {least:g} of --fail-under"
 
 
 def _folder(victim: str, data: str, threat: str) -> Path:

@@ -9,7 +9,7 @@ import typer
 
 from ..errors import InputError
 from . import options
-from .screen import console
+from .screen import print_json, say
 
 
 def extract(
@@ -39,9 +39,12 @@ def extract(
     seed: options.SEED = 0,
     device: options.DEVICE = None,
     trust: options.TRUST = False,
+    as_json: options.JSON = False,
+    quiet: options.QUIET = False,
 ) -> None:
     """Train a surrogate from nothing but a model's answers, and say how often the two agree; craft on it with brittle transfer."""
     from ..app.extract import extract as run
+    from ..report.plain import plain_share
     from ..report.words import interval, percent
 
     if (backbone is None) == freeze:
@@ -62,12 +65,15 @@ def extract(
         device=device,
         trust=trust,
     )
+    if as_json:
+        shares = {name: plain_share(getattr(found, name)) for name in ("agreement", "accuracy", "target_accuracy")}
+        print_json({"queries": found.queries, "learnt": found.learnt, **shares, "saved": str(out)})
+    if as_json or quiet:
+        return
     less = "" if found.learnt == queries else f" of {queries:,}"
-    lines = (
+    say(
         f"{found.queries:,} queries: {found.learnt:,}{less} answers learnt from, {found.agreement.n:,} held out",
         f"agreement with the target {percent(found.agreement)} {interval(found.agreement)}",
         f"accuracy {percent(found.accuracy)} {interval(found.accuracy)}, the target's {percent(found.target_accuracy)}",
         f"saved as {out}",
     )
-    for line in lines:
-        console.print(line, highlight=False, soft_wrap=True)

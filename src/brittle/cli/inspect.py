@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import Annotated
 
@@ -10,17 +9,18 @@ import typer
 
 from . import options
 from .exits import Exit
-from .screen import console
+from .screen import console, print_json, working
 
 
 def inspect(
     victim: options.VICTIM,
     data: options.MAYBE_DATA = None,
     samples: Annotated[int, typer.Option(help="the first so many, at most 64")] = 32,
-    as_json: Annotated[bool, typer.Option("--json", help="everything, for programs")] = False,
     seed: options.SEED = 0,
     device: options.DEVICE = None,
     trust: options.TRUST = False,
+    as_json: options.JSON = False,
+    quiet: options.QUIET = False,
 ) -> None:
     """Say what a model is, takes, answers and costs, and what looks wrong, before anything attacks it.
 
@@ -28,11 +28,11 @@ def inspect(
     """
     from ..app.inspect import inspect as work
 
-    with console.status("looking", spinner="dots"):
+    with working("looking", quiet):
         found = work(victim, data, samples=samples, seed=seed, device=device, trust=trust)
     if as_json:
-        print(json.dumps(asdict(found), indent=2))
-    else:
+        print_json(asdict(found))
+    elif not quiet:
         found.show(console)
     if found.findings:
         raise typer.Exit(Exit.FINDING)

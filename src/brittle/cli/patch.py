@@ -11,7 +11,7 @@ from ..app.progress import progress_bar
 from ..errors import InputError
 from ..files import make_folder, write_whole
 from . import options
-from .screen import console
+from .screen import print_json, say
 
 
 def patch(
@@ -28,6 +28,8 @@ def patch(
     seed: options.SEED = 0,
     device: options.DEVICE = None,
     trust: options.TRUST = False,
+    as_json: options.JSON = False,
+    quiet: options.QUIET = False,
 ) -> None:
     """Craft a patch that makes any picture the target; try it on others with --attack stick:path=FILE --threat box."""
     from PIL import Image
@@ -42,7 +44,7 @@ def patch(
     source = open_data(data)
     model = open_victim(victim, device=device, trust=trust, bounds=source.bounds)
     wanted = options.class_index(target, model.classes or source.classes, "--target")
-    with progress_bar() as progress:
+    with progress_bar(not quiet) as progress:
         made = craft(
             model,
             source,
@@ -60,4 +62,7 @@ def patch(
     make_folder(out.parent)
     made.save(out)
     write_whole(out.with_suffix(".png"), as_png(Image.fromarray(pixels(made.picture.numpy(), source.bounds))))
-    console.print(f"saved as {out}; try it on others: --attack stick:path={out} --threat box", soft_wrap=True)
+    if as_json:
+        print_json({"saved": str(out), "picture": str(out.with_suffix(".png"))})
+    elif not quiet:
+        say(f"saved as {out}; try it on others: --attack stick:path={out} --threat box")

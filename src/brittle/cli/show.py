@@ -9,7 +9,7 @@ import typer
 
 from ..errors import unknown
 from . import options
-from .screen import console
+from .screen import console, print_json, say, working
 
 HUB = "timm:mobilenetv2_100"
 
@@ -34,6 +34,8 @@ def show(
     seed: options.SEED = 0,
     device: options.DEVICE = None,
     trust: options.TRUST = False,
+    as_json: options.JSON = False,
+    quiet: options.QUIET = False,
 ) -> None:
     """Run a famous experiment on a real network: a page and a picture of what was added and what the network sees."""
     from ..app.show import EXPERIMENTS, setting
@@ -41,27 +43,32 @@ def show(
     from ..victims.open import open_victim
 
     if name is None:
-        _list()
+        _list(as_json)
         return
     if name not in EXPERIMENTS:
         raise unknown("experiment", name, EXPERIMENTS)
     experiment = EXPERIMENTS[name]
     model, *others = (open_victim(text, device=device, trust=trust) for text in [victim, *(also or [])])
-    with console.status(experiment.about, spinner="dots"):
+    with working(experiment.about, quiet):
         scene = setting(experiment, model, picture=picture, classes=classes, mask=mask, also=others, seed=seed)
         exhibit = experiment.run(scene, target or experiment.target)
     folder = out or Path("runs") / "show"
     paths = [*write_exhibit(exhibit, folder), *(folder / name for name, _ in exhibit.files)]
-    console.print(exhibit.found, highlight=False, markup=False, soft_wrap=True)
-    for path in paths:
-        console.print(str(path), highlight=False, markup=False, soft_wrap=True)
+    if as_json:
+        told = {"name": exhibit.name, "found": exhibit.found, "held": exhibit.held}
+        print_json({**told, "facts": dict(exhibit.facts), "files": list(map(str, paths))})
+    elif not quiet:
+        say(exhibit.found, *map(str, paths))
 
 
-def _list() -> None:
+def _list(as_json: bool) -> None:
     from rich.table import Table
 
     from ..app.show import EXPERIMENTS
 
+    if as_json:
+        print_json({name: experiment.about for name, experiment in EXPERIMENTS.items()})
+        return
     table = Table("name", "what it shows", box=None, pad_edge=False, header_style="bold")
     for name, experiment in EXPERIMENTS.items():
         table.add_row(name, experiment.about)

@@ -10,7 +10,7 @@ import typer
 from ..app.progress import progress_bar
 from ..errors import InputError
 from . import options
-from .screen import console
+from .screen import print_json, say
 
 
 def train(
@@ -28,6 +28,8 @@ def train(
     seed: options.SEED = 0,
     device: options.DEVICE = None,
     trust: options.TRUST = False,
+    as_json: options.JSON = False,
+    quiet: options.QUIET = False,
 ) -> None:
     """Train a small network, or a new head on a frozen one, and save it as safetensors; attack it as net:FILE."""
     from ..app.train import splits, train_and_save, train_head
@@ -38,7 +40,7 @@ def train(
         raise InputError("the backbone's own weights are not trained; add --freeze to train a new last layer alone")
     if backbone is not None and (net or epochs):
         raise InputError("--net and --epochs are of networks trained from nothing; leave them away with --backbone")
-    with progress_bar() as progress:
+    with progress_bar(not quiet) as progress:
         if backbone is None:
             accuracy = train_and_save(
                 data, out, test=test, net=net or "mlp", epochs=epochs, seed=seed, progress=progress
@@ -47,6 +49,10 @@ def train(
             accuracy = train_head(
                 data, out, backbone=backbone, test=test, device=device, trust=trust, progress=progress
             )
+    if as_json:
+        print_json({"accuracy": accuracy, "saved": str(out)})
+    if as_json or quiet:
+        return
     training, tested = splits(data, test)
     what = "accuracy on the training data" if training == tested else "test accuracy"
-    console.print(f"{what} {accuracy:.1%}, saved as {out}", highlight=False, soft_wrap=True)
+    say(f"{what} {accuracy:.1%}, saved as {out}")

@@ -12,7 +12,7 @@ import typer
 from ..errors import InputError
 from ..files import make_folder, write_whole
 from . import options
-from .screen import console
+from .screen import console, print_json, say
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -40,6 +40,8 @@ def transfer(
     seed: options.SEED = 0,
     device: options.DEVICE = None,
     trust: options.TRUST = False,
+    as_json: options.JSON = False,
+    quiet: options.QUIET = False,
 ) -> None:
     """How often what fools the surrogates fools the targets, on images that all of them get right, beside noise of the same size."""
     from ..app.transfer import transfer as run
@@ -67,12 +69,16 @@ def transfer(
         seed=seed,
         batch_size=batch_size,
     )
-    console.print(table(matrix))
-    console.print(_footnote(matrix), style="dim", highlight=False)
+    if as_json:
+        print_json(matrix.plain())
+    elif not quiet:
+        console.print(table(matrix))
+        console.print(_footnote(matrix), style="dim", highlight=False)
     if out is not None:
         make_folder(out.parent)
         write_whole(out, (json.dumps(matrix.plain(), indent=1) + "\n").encode())
-        console.print(f"written to {out}", highlight=False, soft_wrap=True)
+        if not (as_json or quiet):
+            say(f"written to {out}")
 
 
 def table(matrix: Matrix) -> Table:

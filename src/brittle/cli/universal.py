@@ -11,7 +11,7 @@ from ..app.progress import progress_bar
 from ..errors import InputError
 from ..files import make_folder
 from . import options
-from .screen import console
+from .screen import print_json, say
 
 
 def universal(
@@ -28,6 +28,8 @@ def universal(
     seed: options.SEED = 0,
     device: options.DEVICE = None,
     trust: options.TRUST = False,
+    as_json: options.JSON = False,
+    quiet: options.QUIET = False,
 ) -> None:
     """Craft one perturbation that fools the model on most inputs; try it on others with --attack replay:path=FILE."""
     from ..app.universal import universal as craft
@@ -40,7 +42,7 @@ def universal(
     source = open_data(data)
     wanted = None if target is None else options.class_index(target, source.classes, "--target")
     model = open_victim(victim, device=device, trust=trust, bounds=source.bounds)
-    with progress_bar() as progress:
+    with progress_bar(not quiet) as progress:
         attack = craft(
             model,
             source,
@@ -54,4 +56,7 @@ def universal(
         )
     make_folder(out.parent)
     attack.save(out)
-    console.print(f"saved as {out}; try it on data it was not made from: --attack replay:path={out}", soft_wrap=True)
+    if as_json:
+        print_json({"saved": str(out)})
+    elif not quiet:
+        say(f"saved as {out}; try it on data it was not made from: --attack replay:path={out}")

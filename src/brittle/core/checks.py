@@ -57,12 +57,6 @@ def check_confidence(confidence: float | None) -> None:
         raise InputError(f"confidence={confidence:g} is not a probability; give a number between 0 and 1")
 
 
-def check_budget(budget: int | None) -> None:
-    """1 or more, or None."""
-    if budget is not None and budget < 1:
-        raise InputError(f"budget={budget} allows no query; give 1 or more forwards plus backwards a sample")
-
-
 def check_outputs(outputs: Any, count: int) -> Tensor:
     """Outputs are finite floats (B, C), C > 1."""
     if not isinstance(outputs, Tensor):

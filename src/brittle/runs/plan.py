@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeVar, get_type_hints
 import msgspec
 
 from ..errors import InputError, unknown
+from ..ranges import check_counts, check_seed
 from ..specs import parse_call, parse_number
 from .identity import content_hash
 from .values import decode, encode
@@ -76,13 +77,9 @@ class Plan:
             raise InputError(f"grid={list(self.grid)} does not ascend; sort it and leave out what is there twice")
         if self.eps not in self.grid:
             raise InputError(f"eps={self.eps!r} is not in grid={list(self.grid)}; add it to the grid")
-        for name in ("samples", "draws", "batch_size", "shard"):
-            number = getattr(self, name)
-            if number is not None and number < 1:
-                raise InputError(f"{name}={number} is too few; give 1 or more")
-        for name in ("keep", "seed"):
-            if getattr(self, name) < 0:
-                raise InputError(f"{name}={getattr(self, name)} is negative; give 0 or more")
+        check_counts(samples=self.samples, draws=self.draws, batch_size=self.batch_size, shard=self.shard)
+        check_counts(0, keep=self.keep)
+        check_seed(self.seed)
         match = _GOAL.fullmatch(self.goal)
         if not match:
             raise InputError(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..core.checks import check_budget, check_confidence, check_inputs, check_labels, check_outputs
+from ..core.checks import check_confidence, check_inputs, check_labels, check_outputs
 from ..core.goal import Classify, without
 from ..core.problem import Attack, Threat
 from ..core.streams import Streams
@@ -17,6 +17,7 @@ from ..core.trial import Trial, attempt, merged, untouched
 from ..core.victim import Victim
 from ..data.samples import Samples
 from ..errors import InputError
+from ..ranges import check_counts
 
 Certifier = Callable[
     [Victim, Threat, Tensor, Tensor], Tensor
@@ -64,7 +65,7 @@ class Classification:
     def __post_init__(self) -> None:
         parse_goal(self.goal)
         check_confidence(self.confidence)
-        check_budget(self.budget)
+        check_counts(budget=self.budget)
 
     def run(self, attack: Attack | None, threat: Threat, ids: Sequence[int], seed: int) -> Results:
         """Results of the samples `ids`, in order. Without an attack: the untouched inputs. A sample that the model gets wrong

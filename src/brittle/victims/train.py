@@ -11,6 +11,7 @@ from torch.nn.functional import cross_entropy
 
 from ..data.samples import Samples, slices
 from ..errors import InputError
+from ..ranges import check_counts
 from .networks import Architecture
 
 Progress = Callable[[int, float], None]  # epoch from 1, mean loss over it
@@ -69,9 +70,7 @@ def accuracy(module: nn.Module, data: Samples) -> float:
 
 
 def _check(data: Samples, architecture: Architecture, epochs: int, batch_size: int, lr: float) -> None:
-    for name, value in (("epochs", epochs), ("batch_size", batch_size)):
-        if value < 1:
-            raise InputError(f"{name}={value} trains nothing; give 1 or more")
+    check_counts(epochs=epochs, batch_size=batch_size)
     if not (isfinite(lr) and lr > 0):
         raise InputError(f"lr={lr:g} is no learning rate; give a number above 0, for example 1e-3")
     if data.shape != architecture.shape:
