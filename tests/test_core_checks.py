@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import types
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,11 +92,10 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "NaN logits": ({"model": _model(lambda z: _nan_row(z, float("nan")))}, "NaN logits for 1 of 7 clean inputs"),
     "infinite logits": ({"model": _model(lambda z: _nan_row(z, float("inf")))}, "infinite logits for 1 of 7 clean"),
     "a dictionary": ({"model": _model(lambda z: {"scores": z})}, r"returns a dict.*lambda x: model\(x\)\['scores'\]"),
-    "an object with logits": (
-        {"model": _model(lambda z: types.SimpleNamespace(logits=z))},
-        r"returns a SimpleNamespace.*lambda x: model\(x\).logits",
+    "a tuple whose first is no row of logits": (
+        {"model": _model(lambda z: (z[0], z))},
+        r"returns a tuple, .*output=1, or wrap it as lambda x: model\(x\)\[1\]",
     ),
-    "a tuple": ({"model": _model(lambda z: (z, z))}, r"returns a tuple, .*lambda x: model\(x\)\[0\]"),
     "a flat output": ({"model": _model(lambda z: z.flatten())}, r"returns shape \(28,\) for 7 inputs"),
     "outputs with another batch axis": ({"model": _model(lambda z: z.T)}, r"returns shape \(4, 7\) for 7 inputs"),
     "one class": ({"model": _model(lambda z: z[:, :1])}, r"one output; .*torch.cat\(\[-s / 2, s / 2\], dim=1\)"),

@@ -11,7 +11,8 @@ class InputError(ValueError):
 
 
 class Unreachable(InputError):
-    """What a run needs has stopped answering: the run ends here, not with an error for each of its samples, and can be gone on with."""
+    """What a run needs has stopped answering, or fails alike for every sample: the run ends here, not with an error for each of its
+    samples, and can be gone on with."""
 
 
 class MissingPackage(InputError):

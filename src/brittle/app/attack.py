@@ -17,8 +17,10 @@ from ..core.checks import (
     check_logits,
     check_outputs,
 )
+from ..core.context import Context, Extra
 from ..core.goal import Classify
 from ..core.problem import Attack, Threat
+from ..core.recording import followed, recording
 from ..core.trial import attempt
 from ..core.victim import Victim, as_victim, refuse_training_mode
 from ..errors import InputError
@@ -60,6 +62,7 @@ class Outcome:
         return f"Outcome({won} of {count} won, robust accuracy {percent(robust)}, a sample: {asked})"
 
 
+@recording
 def attack(
     attack: Attack,
     model: Victim | nn.Module | Callable[[Tensor], Tensor],
@@ -76,6 +79,8 @@ def attack(
     device: torch.device | str | None = None,
     budget: int | None = None,
     starts: Tensor | None = None,
+    output: str | int | None = None,
+    inputs: Extra | None = None,
 ) -> Outcome:
     """Attack `model` on x (B, *S) with true labels (B,).
 
@@ -83,12 +88,15 @@ def attack(
     (0, 1), that the wrong class must reach. bounds: the model's input range. seed, ids: the random numbers of a sample depend on these
     alone (ids default to 0..B-1). batch_size: rows at a time. device: where to compute; the model itself is never moved. budget: the
     most forwards plus backwards a sample may cost; what was found until then counts. starts: inputs (B, *S) from which attacks begin that
-    take a start, such as pictures of the target class for a decision-based attack.
+    take a start, such as pictures of the target class for a decision-based attack. output: which part of what the model returns is the
+    logits (a key, an attribute, an index), or `logit` or `probability` for two classes, or both as in `score:logit`. inputs: what the model
+    takes beside x and the adversary does not change, one row a sample: a tensor (B, ...), a tuple of them, or a dict by argument name.
     Raises InputError, with one sentence, for anything that would make the numbers wrong. The model comes back as it was.
     """
     check_counts(batch_size=batch_size, budget=budget)
     check_seed(seed)
-    victim = as_victim(model, bounds, device)
+    context = None if inputs is None else Context.of(inputs, len(x), x.device)
+    victim = as_victim(model, bounds, device, output=output)
     if victim.module is not None:
         refuse_training_mode(victim.module)
     check_inputs(x, victim)
@@ -108,8 +116,11 @@ def attack(
         for start in range(0, max(len(x), 1), size):
             rows = slice(start, start + size)
             begun = None if starts is None else starts[rows]
+            beside = None if context is None else context.select(rows)
             parts.append(
-                _attack_batch(attack, victim, x[rows], goal.select(rows), threat, ids[rows], seed, budget, begun)
+                _attack_batch(
+                    attack, victim, x[rows], goal.select(rows), threat, ids[rows], seed, budget, begun, beside
+                )
             )
     if len(parts) == 1:
         return parts[0]
@@ -128,15 +139,17 @@ def _attack_batch(
     seed: int,
     budget: int | None,
     starts: Tensor | None,
+    context: Context | None,
 ) -> Outcome:
     home, device = x.device, victim.device
     x = x.detach().to(device).clamp(victim.lower, victim.upper)
+    asked = victim if context is None else victim.beside(context)
     with torch.no_grad():
-        outputs = (check_outputs if victim.access is Access.LABELS else check_logits)(victim(x), len(x))
+        outputs = (check_outputs if victim.access is Access.LABELS else check_logits)(asked(x), len(x))
     goal = _checked(goal, len(x), outputs.shape[1], device)
     if starts is not None:
         starts = starts.detach().to(x).clamp(victim.lower, victim.upper)
-    trial = attempt(attack, victim, threat, x, goal, ids.to(device), seed, budget, starts)
+    trial = attempt(attack, victim, threat, x, goal, ids.to(device), seed, budget, starts, context=context)
     measured = {**trial.measured(), "clean_correct": Classify(goal.labels).margin(outputs) < 0}
     return Outcome(**{name: value.to(home) for name, value in measured.items()})
 
@@ -144,10 +157,10 @@ def _attack_batch(
 def _checked(goal: Classify, count: int, classes: int, device: torch.device) -> Classify:
     """The goal on the model's device, its classes among those that the model has."""
     check_labels(goal.labels, count, classes)
-    labels, targets = goal.labels.to(device), goal.targets
+    labels, targets = followed(goal.labels.to(device)), goal.targets
     if targets is not None:
         check_labels(targets, count, classes, "targets")
-        targets = targets.to(device)
+        targets = followed(targets.to(device))
         if bool((targets == labels).any()):
             raise InputError(
                 f"target {int(targets[targets == labels][0])} is the true label of a sample; choose another class"

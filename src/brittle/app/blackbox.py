@@ -12,6 +12,7 @@ from ..attacks.fixed.recipes import ifgsm
 from ..core.goal import Classify
 from ..core.judge import judge
 from ..core.problem import Attack, Threat
+from ..core.recording import recording
 from ..core.victim import Victim, as_victim
 from ..data.samples import as_data
 from ..errors import InputError
@@ -26,6 +27,7 @@ from .progress import Progress, progress_bar
 Model = Victim | nn.Module | Callable[[Tensor], Tensor]
 
 
+@recording
 def blackbox(
     target: Model,
     surrogate: Model,

@@ -9,6 +9,7 @@ from dataclasses import replace
 from torch import Tensor, nn
 
 from ..core.problem import Threat
+from ..core.recording import recording
 from ..core.victim import Victim, as_victim
 from ..data.samples import as_data
 from ..diagnosis.diagnose import MOST, Diagnosis, diagnose_victim
@@ -22,6 +23,7 @@ from .asking import crowd
 CROWD = 2000  # further samples, for what a few cannot show
 
 
+@recording
 def diagnose(
     model: str | Victim | nn.Module | Callable[[Tensor], Tensor],
     data: object,
@@ -33,12 +35,13 @@ def diagnose(
     bounds: tuple[float, float] | None = None,
     device: str | None = None,
     trust: bool = False,
+    output: str | int | None = None,
 ) -> Diagnosis:
     """Find out whether attacks by gradient can be believed on `model` under `threat`, and if not, why and what to do.
 
     model: a module (in training mode too), callable, Victim or VICTIM string. data: a pair (x, labels), Dataset, DataLoader or DATA string;
     its first `samples`, at most 64, are looked at, and more of it where a few cannot show something. dear: checks too that cost
-    minutes. bounds: the model's input range (default: the data's).
+    minutes. bounds: the model's input range (default: the data's). output: as in `brittle.attack`.
     """
     check_counts(samples=samples)
     check_seed(seed)
@@ -47,7 +50,7 @@ def diagnose(
     threat = parse_threat(threat) if isinstance(threat, str) else threat
     given = as_data(data, widened(data, bounds or (0.0, 1.0)))
     victim = open_as_it_is(
-        model, bounds or ((0.0, 1.0) if isinstance(data, tuple | list) else given.bounds), device, trust
+        model, bounds or ((0.0, 1.0) if isinstance(data, tuple | list) else given.bounds), device, trust, output
     )
     given = as_taken(given, victim)
     few = min(samples, len(given))
@@ -61,15 +64,17 @@ def open_as_it_is(
     bounds: tuple[float, float],
     device: str | None = None,
     trust: bool = False,
+    output: str | int | None = None,
 ) -> Victim:
     """The victim, also where the module is in training mode, which is then kept in a copy of it."""
     if isinstance(model, str):
-        return open_victim(model, device=device, trust=trust, bounds=bounds)
+        return open_victim(model, device=device, trust=trust, bounds=bounds, output=output)
     if not isinstance(model, nn.Module) or not any(module.training for module in model.modules()):
-        return as_victim(model, bounds, device)
+        return as_victim(model, bounds, device, output=output)
     victim = as_victim(copy.deepcopy(model).eval(), bounds, device)
     module = copy.deepcopy(model).to(victim.device)
-    return replace(victim, forward=module, module=module)
+    victim = replace(victim, forward=module, module=module)
+    return victim if output is None else victim.reading(output)
 
 
 def widened(data: object, bounds: tuple[float, float]) -> tuple[float, float]:

@@ -24,6 +24,7 @@ from ..attacks.registry import entry_of
 from ..core.access import Access
 from ..core.checks import check_inputs, check_outputs
 from ..core.problem import Attack, Threat
+from ..core.recording import recording
 from ..core.trial import check_access
 from ..core.victim import Victim
 from ..data.samples import Samples, as_data
@@ -42,7 +43,7 @@ from ..runs.store import Store, refuse_another
 from ..runs.values import decode, encode
 from ..tasks.classification import Classification, parse_goal
 from ..threats import parse_threat
-from ..victims.open import opened
+from ..victims.open import opened, with_output
 from ..victims.preprocess import as_taken
 from .chain import fitted, names_in, stages_of
 from .examine import Examination, examined, within
@@ -118,6 +119,7 @@ class Report:
         return write_report(self.folder, Path(path))
 
 
+@recording
 def evaluate(
     model: str | Victim | nn.Module | Callable[[Tensor], Tensor],
     data: object,
@@ -140,6 +142,7 @@ def evaluate(
     bounds: tuple[float, float] | None = None,
     device: str | None = None,
     trust: bool = False,
+    output: str | int | None = None,
     progress: Progress | bool = True,
 ) -> Report:
     """Robust accuracy of `model` on `data` under `threat` for each attack, for random noise, and for all of them together.
@@ -154,7 +157,9 @@ def evaluate(
     grid: the eps to try (default: quarters of the question's eps up to it, and 1.5 times it, where that still means something). samples:
     the first so many. goal: untargeted, least-likely, second, random or class:N. out: the run's folder; run again with the same arguments
     it does only what is missing (default: a temporary folder). workers: processes; more than one needs model and data as strings. keep:
-    samples whose adversarial examples are kept for the gallery. bounds: the model's input range (default: the data's). progress: a bar on
+    samples whose adversarial examples are kept for the gallery. bounds: the model's input range (default: the data's). output: which
+    part of what the model returns is the logits (a key, an attribute, an index), or `logit` or `probability` for two classes, or both as in
+    `score:logit`. progress: a bar on
     the terminal, or a function (done, in all, what: first the parts of the look at the model, then rows and the name of the attack).
     """
     check_counts(workers=workers, samples=samples, batch_size=batch_size, shard=shard)
@@ -163,7 +168,9 @@ def evaluate(
     threat = parse_threat(threat) if isinstance(threat, str) else threat
     parse_goal(goal)
     samples_of = as_data(data, bounds or (0.0, 1.0))
-    victim = opened(model, device, trust, bounds or samples_of.bounds)
+    if isinstance(model, str) and output is not None:
+        model, output = with_output(model, output), None  # a plan that holds the string reads the same outputs
+    victim = opened(model, device, trust, bounds or samples_of.bounds, output)
     samples_of = as_taken(samples_of, victim)
     if workers > 1 and not (isinstance(model, str) and isinstance(data, str)):
         raise InputError(
@@ -226,6 +233,7 @@ def evaluate(
     )
 
 
+@recording
 def run_plan(
     plan: Plan,
     victim: Victim,
@@ -287,6 +295,7 @@ def resolve(plan: Plan, victim: Victim, data: Samples) -> Plan:
     plan = expand(plan, parse_attack, parse_threat)
     resolved = {
         "victim_digest": victim.digest,
+        **({"victim_hidden": victim.hidden} if victim.hidden else {}),
         "data_digest": data.digest,
         "source_digest": source_digest(),
         "count": len(data),

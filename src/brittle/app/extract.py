@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..core.access import Access
+from ..core.recording import recording
 from ..core.victim import Victim
 from ..data.samples import Samples, as_data, slices
 from ..errors import InputError
@@ -42,6 +43,7 @@ class Extraction:
         )
 
 
+@recording
 def extract(
     model: str | Victim | nn.Module | Callable[[Tensor], Tensor],
     data: object,
@@ -59,6 +61,7 @@ def extract(
     bounds: tuple[float, float] | None = None,
     device: str | None = None,
     trust: bool = False,
+    output: str | int | None = None,
     progress: Progress | bool = True,
 ) -> Extraction:
     """Train a surrogate on `queries` answers of the target, and measure on `held_out` more how often the two agree.
@@ -68,7 +71,8 @@ def extract(
     those of the data's classes that are rewarding) or `jacobian` (a few pictures, and steps along the surrogate's Jacobian), with options.
     test: data of the target's classes to hold out; default: the test split, or where there is none samples that are not learnt from. net,
     epochs: of a small network trained from nothing; backbone: a VICTIM string, whose last layer alone is trained. out: a file that
-    `net:FILE` opens. No more than queries + held_out answers are asked for, and from a model behind HTTP no more rows are sent.
+    `net:FILE` opens. output: of the target, as in `brittle.attack`. No more than queries + held_out answers are asked for, and
+    from a model behind HTTP no more rows are sent.
     """
     method = parse_method(method) if isinstance(method, str) else method
     check_counts(queries=queries, held_out=held_out, epochs=epochs)
@@ -77,7 +81,7 @@ def extract(
         raise InputError("net and epochs are of networks trained from nothing; leave them away with a backbone")
     path = None if out is None else writable(out)
     learnt, tested = _sources(data, test, bounds)
-    victim = opened(model, device, trust, bounds or learnt.bounds)
+    victim = opened(model, device, trust, bounds or learnt.bounds, output)
     pool, exam = _apart(as_taken(learnt, victim), as_taken(tested, victim), held_out, seed)
     learner: Learner = (
         FromNothing(net=net, epochs=epochs, seed=seed)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ..attacks.fixed.recipes import repeated_fgsm
 from ..core.problem import Attack, Threat
+from ..core.recording import recording
 from ..core.streams import Streams
 from ..core.victim import Victim, as_victim
 from ..errors import InputError
@@ -17,6 +18,7 @@ from .attack import Outcome
 from .attack import attack as run_attack
 
 
+@recording
 def fool(
     model: Victim | nn.Module | Callable[[Tensor], Tensor],
     targets: Sequence[int],
@@ -27,14 +29,16 @@ def fool(
     threat: Threat | None = None,
     bounds: tuple[float, float] = (0.0, 1.0),
     seed: int = 0,
+    output: str | int | None = None,
 ) -> Outcome:
     """Inputs (len(targets), *shape) from uniform noise that the model takes for `targets`, with at least `confidence`.
 
     Nguyen et al., CVPR 2015, arXiv:1412.1897 ("fooling images", by gradient ascent, section 3.4); with `attack=input_optimisation(...)`
     and confidence=None the class's output is maximised instead (Simonyan et al. 2014, arXiv:1312.6034). attack: by default signed steps
     of 1/255 of the input range until reached, at most 500. threat: how far from the noise one may go, by default anywhere in the bounds.
+    output: as in `brittle.attack`.
     """
-    victim = as_victim(model, bounds)
+    victim = as_victim(model, bounds, output=output)
     if not len(targets):
         raise InputError("targets are empty; name one class or more, as in targets=[3, 5]")
     wide = victim.upper - victim.lower

@@ -12,6 +12,7 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from ..core.access import Access
+from ..core.recording import recording
 from ..core.victim import Victim
 from ..data.samples import Samples, as_data
 from ..diagnosis.diagnose import MOST, diagnose_victim, show_findings
@@ -103,6 +104,7 @@ class Inspection:
         return f"{self.classes:,}" + (f": {several(self.names)}" if self.names else "")
 
 
+@recording
 def inspect(
     model: str | Victim | nn.Module | Callable[[Tensor], Tensor],
     data: object = None,
@@ -112,10 +114,12 @@ def inspect(
     bounds: tuple[float, float] | None = None,
     device: str | None = None,
     trust: bool = False,
+    output: str | int | None = None,
 ) -> Inspection:
     """What `model` is and what it answers to the first `samples` (1 to 64) of `data`, or to noise where none are given.
 
-    model, data: as `brittle.evaluate` takes them; a module may be in training mode. bounds: the model's input range (default: the data's).
+    model, data: as `brittle.evaluate` takes them; a module may be in training mode. bounds: the model's input range (default: the
+    data's). output: as in `brittle.attack`.
     What is wrong with how model and data fit together becomes a finding. Raises InputError for what cannot be opened.
     """
     check_counts(samples=samples)
@@ -124,7 +128,7 @@ def inspect(
         raise InputError(f"samples={samples} is out of range; an inspection looks at 1 to {MOST}")
     given = None if data is None else as_data(data, widened(data, bounds or (0.0, 1.0)))
     own = given.bounds if given is not None and not isinstance(data, tuple | list) else (0.0, 1.0)
-    victim = open_as_it_is(model, bounds or own, device, trust)
+    victim = open_as_it_is(model, bounds or own, device, trust, output)
     given = None if given is None else as_taken(given, victim)
     findings: list[Finding] = []
     x, labels, asked = _samples(victim, given, samples, seed)

@@ -15,6 +15,7 @@ from ..core.access import Access
 from ..core.checks import check_finite, check_indices, check_inputs
 from ..core.goal import Match
 from ..core.problem import Attack, Threat
+from ..core.recording import recording
 from ..core.trial import attempt
 from ..core.victim import Victim, as_victim, refuse_training_mode
 from ..errors import InputError
@@ -52,6 +53,7 @@ class Mimicry:
         )
 
 
+@recording
 def mimic(
     model: Victim | nn.Module | Callable[[Tensor], Tensor],
     x: Tensor,
@@ -68,6 +70,7 @@ def mimic(
     batch_size: int | None = None,
     device: torch.device | str | None = None,
     budget: int | None = None,
+    output: str | int | None = None,
 ) -> Mimicry:
     """Move x (B, *S) inside the threat until a layer of the model answers as to the guide. Sabour et al., ICLR 2016, arXiv:1511.05122.
 
@@ -80,7 +83,7 @@ def mimic(
     """
     check_counts(batch_size=batch_size, budget=budget)
     check_seed(seed)
-    victim = as_victim(model, bounds, device)
+    victim = as_victim(model, bounds, device, output=output)
     if victim.module is not None:
         refuse_training_mode(victim.module)
     attack = apgd(loss="margin") if attack is None else attack

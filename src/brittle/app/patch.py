@@ -11,6 +11,7 @@ from ..attacks.combine.patch import Patch, paste
 from ..core.checks import check_inputs, check_labels, check_logits
 from ..core.goal import Classify
 from ..core.losses import find_slope
+from ..core.recording import recording
 from ..core.victim import Victim, as_victim, refuse_training_mode
 from ..data.samples import as_data
 from ..errors import InputError
@@ -18,6 +19,7 @@ from ..ranges import check_counts, check_seed
 from ..victims.preprocess import as_taken
 
 
+@recording
 def patch(
     model: Victim | nn.Module | Callable[[Tensor], Tensor],
     data: object,
@@ -33,6 +35,7 @@ def patch(
     batch_size: int = 16,
     bounds: tuple[float, float] = (0.0, 1.0),
     seed: int = 0,
+    output: str | int | None = None,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> Patch:
     """A patch that makes pictures `target`, made on `data`; an attack to be tried on other pictures, under the threat `box()`.
@@ -40,12 +43,12 @@ def patch(
     Brown et al. 2017, arXiv:1712.09665: the expected log probability of the target, over pictures, places, sizes and angles, is ascended
     from mid grey by Adam, whose step (`step_size`, a share of the input range) falls to zero. round, side, angle: see `Patch`.
 
-    data: what `brittle.evaluate` takes, pictures (C, H, W); `samples`: the first so many. Their labels are not looked at. Cost: steps x
-    batch_size x (1 forward + 1 backward). Raises InputError, with one sentence, for what is out of range.
+    data: what `brittle.evaluate` takes, pictures (C, H, W); `samples`: the first so many. Their labels are not looked at. output: as in
+    `brittle.attack`. Cost: steps x batch_size x (1 forward + 1 backward). Raises InputError, with one sentence, for what is out of range.
     """
     check_counts(steps=steps, batch_size=batch_size, samples=samples)
     check_seed(seed)
-    victim = as_victim(model, bounds)
+    victim = as_victim(model, bounds, output=output)
     source = as_taken(as_data(data, bounds), victim)
     if victim.module is not None:
         refuse_training_mode(victim.module)

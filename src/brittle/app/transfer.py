@@ -16,6 +16,7 @@ from ..attacks.fixed.noise import Noise
 from ..core.goal import Classify
 from ..core.judge import judge
 from ..core.problem import Attack, Threat
+from ..core.recording import recording
 from ..core.streams import Streams
 from ..core.victim import Victim, as_victim
 from ..data.samples import Samples, as_data
@@ -87,6 +88,7 @@ class Matrix:
         }
 
 
+@recording
 def transfer(
     surrogates: Mapping[str, Model],
     targets: Mapping[str, Model],

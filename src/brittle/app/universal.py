@@ -13,6 +13,7 @@ from ..core.checks import check_inputs, check_labels, check_logits
 from ..core.goal import Classify
 from ..core.losses import find_loss
 from ..core.problem import Threat
+from ..core.recording import recording
 from ..core.victim import Victim, as_victim, refuse_training_mode
 from ..data.samples import Samples, as_data
 from ..errors import InputError
@@ -22,6 +23,7 @@ from ..victims.preprocess import as_taken
 Rise = Callable[[Tensor, Tensor, Tensor], Tensor]  # (outputs (B, C), labels (B,), ids) -> (B,), to be ascended
 
 
+@recording
 def universal(
     model: Victim | nn.Module | Callable[[Tensor], Tensor],
     data: object,
@@ -36,6 +38,7 @@ def universal(
     batch_size: int = 32,
     bounds: tuple[float, float] = (0.0, 1.0),
     seed: int = 0,
+    output: str | int | None = None,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> Replay:
     """The perturbation of the threat's size that fools the model on most of `data`; an attack to be tried on other data.
@@ -49,11 +52,12 @@ def universal(
     already too. What stops at the boundary of each (a margin, a clipped loss) learns the samples by heart and fools few others.
 
     data: what `brittle.evaluate` takes; `samples`: the first so many. targets: the class that all should be taken for. threat: a norm ball;
-    the perturbed input is clipped to the bounds. Cost: epochs x (1 forward + 1 backward) a sample, and 1 forward for `turned`.
+    the perturbed input is clipped to the bounds. output: as in `brittle.attack`. Cost: epochs x (1 forward + 1 backward) a
+    sample, and 1 forward for `turned`.
     """
     check_counts(epochs=epochs, batch_size=batch_size, samples=samples)
     check_seed(seed)
-    victim = as_victim(model, bounds)
+    victim = as_victim(model, bounds, output=output)
     source = as_taken(as_data(data), victim)
     if victim.module is not None:
         refuse_training_mode(victim.module)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..core.checks import check_inputs, check_labels
 from ..core.problem import Threat
+from ..core.recording import recording
 from ..core.victim import Victim
 from ..errors import InputError
 from ..threats.union import Union
@@ -94,6 +95,7 @@ class InTurn:
         return lower
 
 
+@recording
 def prove(certifier: Certifier, victim: Victim, threat: Threat, x: Tensor, labels: Tensor) -> Tensor:
     """(B,) bool: samples of which it is proved that no point that the threat allows is classified as anything but the label."""
     return certifier(victim, threat, x, labels) > 0

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
+from ..core.outputs import Reading
 from ..core.victim import Victim, refuse_training_mode
 from ..errors import InputError
 from .bends import Bend
@@ -57,8 +58,9 @@ def trace(victim: Victim, x: Tensor) -> Network:
     """The victim's module as a network, for inputs like x (B, *S); refuses what is not understood, by name."""
     module = victim.module
     if module is None or victim.forward is not module:
+        what = "has its outputs read by output=" if isinstance(victim.forward, Reading) else "is a callable"
         raise InputError(
-            f"a certificate looks into the layers, and {victim.name} is a callable; give the nn.Module itself"
+            f"a certificate looks into the layers, and {victim.name} {what}; give the nn.Module itself, which returns logits"
         )
     refuse_training_mode(module)
     if victim.dtype not in (torch.float32, torch.float64):
@@ -97,6 +99,9 @@ class _Translator:
         self.nodes: list[Node] = []
         self.at: dict[fx.Node, int] = {}  # live values
         self.seen: dict[fx.Node, Any] = {}  # every value, for a small batch
+        self.versions: dict[
+            fx.Node, int
+        ] = {}  # of those that are tensors, which count how often they were written into
 
     @torch.no_grad()
     def translate(self) -> Network:
@@ -117,6 +122,7 @@ class _Translator:
                     self.seen[node] = runner.run_node(node)
                 except Exception as error:
                     raise InputError(f"{_name(node, self.graph)} cannot be run apart ({_first_line(error)})") from error
+                self._refuse_overwriting(node)
                 if any(source in self.at for source in node.all_input_nodes):
                     self._live(node)
         raise InputError("the traced network returns nothing; return the logits")
@@ -127,6 +133,16 @@ class _Translator:
             return
         self.seen[node] = self.x
         self._add(node, Node((), tuple(self.x.shape[1:])))
+
+    def _refuse_overwriting(self, node: fx.Node) -> None:
+        """A node that works in place changes what later ones take, which the graph does not say."""
+        for source, version in self.versions.items():
+            if self.seen[source]._version != version and any(user not in self.seen for user in source.users):
+                raise InputError(
+                    f"{_name(node, self.graph)} works in place, and what it overwrites is used again; a certificate needs a network "
+                    "without that: take inplace=True or the _ out of it"
+                )
+        self.versions = {one: value._version for one, value in self.seen.items() if isinstance(value, Tensor)}
 
     def _live(self, node: fx.Node) -> None:
         value = self.seen[node]

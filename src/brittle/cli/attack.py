@@ -42,6 +42,7 @@ def attack(
     batch_size: options.BATCH = 256,
     seed: options.SEED = 0,
     device: options.DEVICE = None,
+    output: options.OUTPUT = None,
     trust: options.TRUST = False,
     as_json: options.JSON = False,
     quiet: options.QUIET = False,
@@ -58,7 +59,7 @@ def attack(
     check_counts(samples=samples, batch_size=batch_size, budget=budget)
     check_seed(seed)
     parsed, ball, source = parse_attack(attack), parse_threat(threat), open_data(data)
-    model = open_victim(victim, device=device, trust=trust, bounds=source.bounds)
+    model = open_victim(victim, device=device, trust=trust, bounds=source.bounds, output=output)
     source = as_taken(source, model)
     if start_from is not None:
         from ..app.start import transfer_start

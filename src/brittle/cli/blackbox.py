@@ -30,6 +30,7 @@ def blackbox(
     batch_size: options.BATCH = 32,
     seed: options.SEED = 0,
     device: options.DEVICE = None,
+    output: options.OUTPUT = None,
     trust: options.TRUST = False,
     as_json: options.JSON = False,
     quiet: options.QUIET = False,
@@ -45,7 +46,7 @@ def blackbox(
     source = open_data(data)
     names = shorter([target, surrogate])
     aimed, other = (
-        replace(open_victim(text, device=device, trust=trust, bounds=source.bounds), name=names[text])
+        replace(open_victim(text, device=device, trust=trust, bounds=source.bounds, output=output), name=names[text])
         for text in (target, surrogate)
     )
     study = run(

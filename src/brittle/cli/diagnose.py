@@ -20,6 +20,7 @@ def diagnose(
     dear: Annotated[bool, typer.Option("--dear", help="the checks too that cost minutes")] = False,
     seed: options.SEED = 0,
     device: options.DEVICE = None,
+    output: options.OUTPUT = None,
     trust: options.TRUST = False,
     as_json: options.JSON = False,
     quiet: options.QUIET = False,
@@ -30,7 +31,7 @@ def diagnose(
     """
     from ..app.diagnose import diagnose as work
 
-    found = work(victim, data, threat, samples=samples, dear=dear, seed=seed, device=device, trust=trust)
+    found = work(victim, data, threat, samples=samples, dear=dear, seed=seed, device=device, trust=trust, output=output)
     if as_json:
         print_json(asdict(found))
     elif not quiet:

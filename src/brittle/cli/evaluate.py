@@ -40,6 +40,7 @@ def evaluate(
     keep: Annotated[int, typer.Option(help="samples whose adversarial examples are kept")] = 12,
     seed: options.SEED = 0,
     device: options.DEVICE = None,
+    output: options.OUTPUT = None,
     trust: options.TRUST = False,
     fail_under: Annotated[
         float | None,
@@ -59,7 +60,7 @@ def evaluate(
     with interruptible():
         if plan is not None:
             said = (goal, batch_size, shard, keep, seed) != ("untargeted", 256, 500, 12, 0) or start_from
-            if victim or data or threat or attack or effort or grid or samples or said:
+            if victim or data or threat or attack or effort or grid or samples or output or said:
                 raise InputError(
                     "a --plan says all but --out, --workers, --device and --trust; put the rest into the plan"
                 )
@@ -93,6 +94,7 @@ def evaluate(
                 device=device,
                 trust=trust,
                 progress=not quiet,
+                output=output,
             )
     show_report(report, as_json, quiet)
     if fail_under is not None and not report.robust_accuracy >= fail_under:

@@ -38,6 +38,7 @@ def extract(
     freeze: Annotated[bool, typer.Option("--freeze", help="leave the backbone's weights as they are")] = False,
     seed: options.SEED = 0,
     device: options.DEVICE = None,
+    output: options.OUTPUT = None,
     trust: options.TRUST = False,
     as_json: options.JSON = False,
     quiet: options.QUIET = False,
@@ -64,6 +65,7 @@ def extract(
         seed=seed,
         device=device,
         trust=trust,
+        output=output,
     )
     if as_json:
         shares = {name: plain_share(getattr(found, name)) for name in ("agreement", "accuracy", "target_accuracy")}

@@ -18,6 +18,7 @@ def inspect(
     samples: Annotated[int, typer.Option(help="the first so many, at most 64")] = 32,
     seed: options.SEED = 0,
     device: options.DEVICE = None,
+    output: options.OUTPUT = None,
     trust: options.TRUST = False,
     as_json: options.JSON = False,
     quiet: options.QUIET = False,
@@ -29,7 +30,7 @@ def inspect(
     from ..app.inspect import inspect as work
 
     with working("looking", quiet):
-        found = work(victim, data, samples=samples, seed=seed, device=device, trust=trust)
+        found = work(victim, data, samples=samples, seed=seed, device=device, trust=trust, output=output)
     if as_json:
         print_json(asdict(found))
     elif not quiet:

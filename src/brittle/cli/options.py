@@ -26,6 +26,13 @@ ATTACKS = Annotated[
 ]
 SEED = Annotated[int, typer.Option(help="of all random numbers")]
 DEVICE = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1; where to compute")]
+OUTPUT = Annotated[
+    str | None,
+    typer.Option(
+        "--output",
+        help="what of the network's outputs is the logits: a key or index, logit or probability of two classes, or KEY:logit",
+    ),
+]
 TRUST = Annotated[bool, typer.Option("--trust", help="allow files that run code when loaded (pickles)")]
 BATCH = Annotated[int, typer.Option(help="samples at a time")]
 START_FROM = Annotated[

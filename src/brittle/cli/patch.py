@@ -27,6 +27,7 @@ def patch(
     batch_size: Annotated[int, typer.Option(help="pictures a step")] = 16,
     seed: options.SEED = 0,
     device: options.DEVICE = None,
+    output: options.OUTPUT = None,
     trust: options.TRUST = False,
     as_json: options.JSON = False,
     quiet: options.QUIET = False,
@@ -42,7 +43,7 @@ def patch(
     if out.suffix != ".safetensors":
         raise InputError(f"--out {out} does not end in .safetensors, the format it is saved in; add the ending")
     source = open_data(data)
-    model = open_victim(victim, device=device, trust=trust, bounds=source.bounds)
+    model = open_victim(victim, device=device, trust=trust, bounds=source.bounds, output=output)
     wanted = options.class_index(target, model.classes or source.classes, "--target")
     with progress_bar(not quiet) as progress:
         made = craft(

@@ -39,6 +39,7 @@ def transfer(
     batch_size: options.BATCH = 32,
     seed: options.SEED = 0,
     device: options.DEVICE = None,
+    output: options.OUTPUT = None,
     trust: options.TRUST = False,
     as_json: options.JSON = False,
     quiet: options.QUIET = False,
@@ -54,7 +55,7 @@ def transfer(
     crafting, tried = _listed(surrogate, "--surrogate"), _listed(target, "--target")
     short = shorter([*crafting, *tried])
     opened = {
-        text: open_victim(text, device=device, trust=trust, bounds=source.bounds)
+        text: open_victim(text, device=device, trust=trust, bounds=source.bounds, output=output)
         for text in dict.fromkeys([*crafting, *tried])
     }
     matrix = run(

@@ -27,6 +27,7 @@ def universal(
     batch_size: options.BATCH = 32,
     seed: options.SEED = 0,
     device: options.DEVICE = None,
+    output: options.OUTPUT = None,
     trust: options.TRUST = False,
     as_json: options.JSON = False,
     quiet: options.QUIET = False,
@@ -41,7 +42,7 @@ def universal(
         raise InputError(f"--out {out} does not end in .safetensors, the format it is saved in; add the ending")
     source = open_data(data)
     wanted = None if target is None else options.class_index(target, source.classes, "--target")
-    model = open_victim(victim, device=device, trust=trust, bounds=source.bounds)
+    model = open_victim(victim, device=device, trust=trust, bounds=source.bounds, output=output)
     with progress_bar(not quiet) as progress:
         attack = craft(
             model,

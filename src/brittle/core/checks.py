@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
+from .labels import seeming
+from .outputs import logits_of, single
 from .victim import Victim
 
 
@@ -17,7 +19,8 @@ def check_inputs(x: Tensor, victim: Victim) -> None:
         raise InputError(f"the inputs are a {type(x).__name__}; give a float tensor of shape (batch, ...)")
     if not x.is_floating_point():
         raise InputError(f"the inputs are {x.dtype}; give floats, for images x.float() / 255")
-    if victim.module is not None and next(victim.module.parameters(), None) is not None and x.dtype != victim.dtype:
+    module = victim.module if victim.forward is victim.module else None  # a callable may convert what it gets
+    if module is not None and next(module.parameters(), None) is not None and x.dtype != victim.dtype:
         raise InputError(f"the inputs are {x.dtype}, the model's weights {victim.dtype}; give x.to({victim.dtype})")
     if x.ndim < 2:
         raise InputError(f"the inputs have shape {tuple(x.shape)}; the first axis must be the batch: try x[None]")
@@ -46,9 +49,12 @@ def check_indices(labels: Tensor, count: int, what: str) -> None:
     """Integers (B,), one for each input."""
     if not isinstance(labels, Tensor) or labels.is_floating_point() or labels.dtype in (torch.bool, torch.complex64):
         kind = labels.dtype if isinstance(labels, Tensor) else type(labels).__name__
-        raise InputError(f"the {what} are {kind}; give an integer tensor, such as {what}.long()")
+        seems = seeming(labels, count) if isinstance(labels, Tensor) and labels.is_floating_point() else ""
+        raise InputError(f"the {what} are {kind}{seems or f'; give an integer tensor, such as {what}.long()'}")
     if labels.shape != (count,):
-        raise InputError(f"the {what} have shape {tuple(labels.shape)}, the inputs need ({count},): one each")
+        raise InputError(
+            f"the {what} have shape {tuple(labels.shape)}, the inputs need ({count},): one each{seeming(labels, count)}"
+        )
 
 
 def check_confidence(confidence: float | None) -> None:
@@ -59,22 +65,24 @@ def check_confidence(confidence: float | None) -> None:
 
 def check_outputs(outputs: Any, count: int) -> Tensor:
     """Outputs are finite floats (B, C), C > 1."""
-    if not isinstance(outputs, Tensor):
-        raise InputError(f"the model returns a {type(outputs).__name__}, not a tensor of logits; {_unwrap(outputs)}")
-    if outputs.ndim != 2 or outputs.shape[0] != count:
+    found = logits_of(outputs, count)
+    if not found.is_floating_point():
+        raise InputError(f"the model returns {found.dtype}; logits must be floats, not class indices")
+    if count and found.shape in ((count,), (count, 1)):
+        raise InputError(single(found))
+    if found.ndim > 2 and found.shape[0] == count:
         raise InputError(
-            f"the model returns shape {tuple(outputs.shape)} for {count} inputs; "
+            f"the model returns shape {tuple(found.shape)} for {count} inputs: logits for each position of a sample look like "
+            "segmentation, which is not supported yet; attack one position, with the model as lambda x: model(x)[:, :, i, j], or move all "
+            "outputs towards those for another input with brittle.mimic"
+        )
+    if found.ndim != 2 or found.shape[0] != count:
+        raise InputError(
+            f"the model returns shape {tuple(found.shape)} for {count} inputs; "
             f"it must be ({count}, classes): one row of logits an input"
         )
-    if outputs.shape[1] < 2:
-        raise InputError(
-            "the model has one output; a classifier needs two or more classes: for a single logit s "
-            "return torch.cat([-s / 2, s / 2], dim=1)"
-        )
-    if not outputs.is_floating_point():
-        raise InputError(f"the model returns {outputs.dtype}; logits must be floats, not class indices")
-    check_finite(outputs, "clean inputs")
-    return outputs
+    check_finite(found, "clean inputs")
+    return found
 
 
 def are_probabilities(outputs: Tensor) -> bool:
@@ -88,7 +96,7 @@ def check_logits(outputs: Any, count: int) -> Tensor:
     if are_probabilities(found):
         raise InputError(
             "the model returns probabilities (non-negative rows that sum to 1), which hide gradients; return the logits: "
-            "remove the last softmax, or wrap it as lambda x: model(x).clamp_min(1e-30).log()"
+            "remove the last softmax, or give output='probability'"
         )
     return found
 
@@ -102,13 +110,3 @@ def check_finite(outputs: Tensor, where: str) -> None:
             f"the model returns {kind} logits for {int(bad.sum())} of {len(outputs)} {where}; "
             "no verdict is possible there: look for a division by zero, a log of zero or an overflow in the model"
         )
-
-
-def _unwrap(outputs: Any) -> str:
-    if hasattr(outputs, "logits"):
-        return "wrap it as lambda x: model(x).logits"
-    if isinstance(outputs, dict):
-        return f"wrap it as lambda x: model(x)[{next(iter(outputs), 'logits')!r}]"
-    if isinstance(outputs, (tuple, list)):
-        return "wrap it as lambda x: model(x)[0]"
-    return "return the logits (batch, classes)"

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from .access import Access
+from .context import Context
 from .ensemble import Ensemble
 from .victim import Victim
 
@@ -80,7 +81,7 @@ class Oracle:
     `rows` says which rows of the ledger this oracle speaks for (None: all of them). `budget`, if any, is the most forwards plus backwards
     a row may be charged: a query beyond it raises `BudgetSpent`, and a gradient beyond it comes back as zero and is not charged.
     `narrow` is the victim's own type where that is float16 or bfloat16: the attack calculates in float32, the door converts.
-    `detours`, the first outermost, change how the victim is run, and not what is charged.
+    `detours`, the first outermost, change how the victim is run, and not what is charged. `context` is what it takes beside x.
     """
 
     victim: Victim
@@ -91,6 +92,7 @@ class Oracle:
     narrow: torch.dtype | None = None
     shares: Tensor | None = None
     detours: tuple[Detour, ...] = ()
+    context: Context | None = None
 
     @property
     def members(self) -> tuple[Victim, ...]:
@@ -136,7 +138,9 @@ class Oracle:
         """The same door for some of the rows; charges go to the same ledger."""
         shares = None if self.shares is None else self.shares[rows]
         detours = tuple(detour.select(rows) for detour in self.detours)
-        return replace(self, rows=rows if self.rows is None else self.rows[rows], shares=shares, detours=detours)
+        context = None if self.context is None else self.context.select(rows)
+        rows = rows if self.rows is None else self.rows[rows]
+        return replace(self, rows=rows, shares=shares, detours=detours, context=context)
 
     def _outputs(self, x: Tensor) -> Tensor:
         run: Run = self._run
@@ -149,6 +153,8 @@ class Oracle:
         return outputs if self.narrow is None else outputs.float()
 
     def _answer(self, x: Tensor) -> Tensor:
+        if self.context is not None:
+            return self.victim.beside(self.context)(x)
         if self.shares is None:
             return self.victim(x)
         forward = self.victim.forward

@@ -11,6 +11,7 @@ from torch import Tensor
 from ..errors import InputError
 from ..kernels.shapes import wide
 from .access import Access
+from .context import Context
 from .goal import Goal
 from .judge import Verdict, judge
 from .oracle import BudgetSpent, Ledger, Oracle
@@ -54,12 +55,13 @@ def attempt(
     budget: int | None = None,
     starts: Tensor | None = None,
     draws: int = 1,
+    context: Context | None = None,
 ) -> Trial:
     """Attack x (B, *S), whose samples are known as ids (B,) int64. x must lie in the victim's bounds and on its device.
 
     budget: the most forwards plus backwards a sample may be charged; the attack is cut off there, and the best point that it asked about
     counts. starts: points to begin from, in place of the attack's own. draws: answers of a random victim that the judge averages. float16
-    and bfloat16 are attacked in float32 and judged as they are.
+    and bfloat16 are attacked in float32 and judged as they are. context: what the model takes beside x.
     The result of a sample depends on its id and the seed, not on the batch around it.
     """
     if not dataclasses.is_dataclass(attack) or not callable(attack):
@@ -72,7 +74,7 @@ def attempt(
     ledger = Ledger.empty(len(x), x.device)
     assert ledger.aside is not None
     record = None if budget is None else Record.at(theirs.origin, attack.minimises)
-    door = Oracle(victim, ledger, attack.access, budget=budget, narrow=narrow)
+    door = Oracle(victim, ledger, attack.access, budget=budget, narrow=narrow, context=context)
     harder = goal.harder(ROUNDING * torch.finfo(wide.dtype).eps)
     problem = Problem(theirs, harder, door, Streams.seeded(seed, ids), starts, record)
     with torch.no_grad():
@@ -94,7 +96,7 @@ def attempt(
         proposed = _rows_where(region.contains(proposed), proposed, region.project(proposed))
     return Trial(
         region.render(proposed),
-        judge(victim.averaged(draws), region, goal, proposed),
+        judge((victim if context is None else victim.beside(context)).averaged(draws), region, goal, proposed),
         ledger.forwards,
         ledger.backwards,
         ledger.aside.forwards,
@@ -105,8 +107,9 @@ def attempt(
 def check_access(attack: Attack, victim: Victim) -> None:
     """InputError where the attack needs more than the victim gives."""
     if not victim.access.gives(attack.access):
+        because = f", because {victim.because}" if victim.because else ""
         raise InputError(
-            f"{type(attack).__name__} needs {_NEEDS[attack.access]} and {victim.name} gives {_NEEDS[victim.access]} alone; "
+            f"{type(attack).__name__} needs {_NEEDS[attack.access]} and {victim.name} gives {_NEEDS[victim.access]} alone{because}; "
             f"choose an attack that asks for no more (`brittle list attacks` has a column for it)"
         )
 

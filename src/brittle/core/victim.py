@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import hashlib
-import inspect
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ..errors import InputError
+from ..errors import InputError, Unreachable
 from .access import Access
+from .context import Bound, Context
+from .outputs import Output, Reading, logits_of
+from .recording import recording
+from .seen import digest_of, see
+
+__all__ = ["CPU", "Victim", "as_victim", "digest_of", "refuse_training_mode"]
 
 CPU = torch.device("cpu")
 
@@ -22,10 +29,12 @@ CPU = torch.device("cpu")
 class Victim:
     """A classifier `forward(x) -> logits (B, C)` on inputs (B, *S) in [lower, upper].
 
-    Normalisation and any other preprocessing live inside `forward`. `module` is kept, where there is one, so that its weights can be
-    frozen during an attack and its mode checked. `digest` identifies the weights and the architecture. `access` is the most that the
-    model gives: one behind an API has scores or labels and no gradient. `shape` and `classes` are what is known of one input and of the
-    outputs' names; empty where nothing is.
+    Normalisation and any other preprocessing live inside `forward`. `module` is what it computes with, where that can be seen (the model
+    itself, or what a callable holds), so that its weights can be frozen during an attack and its mode checked. `digest` identifies the
+    weights and the architecture; `hidden` says in words what of them cannot be seen. `access` is the most that the model gives: one
+    behind an API has scores or labels and no gradient; `because` says why it gives no more, where that is not plain. `shape` and `classes`
+    are what is known of one input and of the outputs' names; empty where nothing is. `reads`: the layers of `module` are known to write
+    into none of their inputs.
     """
 
     forward: Callable[[Tensor], Tensor]
@@ -38,6 +47,9 @@ class Victim:
     access: Access = Access.GRADIENT
     shape: tuple[int, ...] = ()  # of one input: (3, 224, 224)
     classes: tuple[str, ...] = ()  # in the order of the outputs
+    hidden: str = ""
+    because: str = ""
+    reads: bool = False
 
     @property
     def dtype(self) -> torch.dtype:
@@ -46,7 +58,22 @@ class Victim:
         return next((p.dtype for p in weights if p.is_floating_point()), torch.float32)
 
     def __call__(self, x: Tensor) -> Tensor:  # (B, *S) -> (B, C)
-        return self.forward(x)
+        """The outputs. The model gets a copy, because it may write into what it is given, unless it is known not to."""
+        outputs = self.forward(x if self.reads and self.forward is self.module else x.clone())
+        return outputs if isinstance(outputs, Tensor) else logits_of(outputs, len(x))
+
+    def reading(self, output: str | int) -> Victim:
+        """The same model, where what it returns is read as `output` says, see `Output`."""
+        how = Output.parse(output)
+        digest = hashlib.sha256(f"{self.digest} output={how}".encode()).hexdigest()[:32]
+        return replace(self, forward=Reading(self.forward, how), digest=digest)
+
+    def beside(self, context: Context) -> Victim:
+        """The same model as one of x alone, for so many rows as the context has."""
+        forward = self.forward
+        return replace(
+            self, forward=forward.beside(context) if isinstance(forward, Reading) else Bound(forward, context)
+        )
 
     def averaged(self, draws: int) -> Victim:
         """Of a model that answers at random: the classifier whose probabilities are the means over `draws` answers, as their logarithms.
@@ -57,7 +84,7 @@ class Victim:
             return self
 
         def forward(x: Tensor) -> Tensor:
-            answers = torch.stack([self.forward(x).double().log_softmax(1) for _ in range(draws)])
+            answers = torch.stack([self(x).double().log_softmax(1) for _ in range(draws)])
             return answers.logsumexp(0) - math.log(draws)
 
         return replace(self, forward=forward)
@@ -73,43 +100,147 @@ class Victim:
                 for p in parameters:
                     p.requires_grad_(False)
                 yield
+            except RuntimeError as error:
+                if "use_reentrant" not in str(error):
+                    raise
+                raise Unreachable(
+                    "the model saves memory by re-entrant gradient checkpointing, through which torch gives no gradient of an input; "
+                    "call torch.utils.checkpoint.checkpoint(..., use_reentrant=False) in it, or switch checkpointing off"
+                ) from error
             finally:
                 for p in parameters:
                     p.requires_grad_(True)
 
 
+@recording
 def as_victim(
-    model: Victim | nn.Module | Callable[[Tensor], Tensor],
+    model: Victim | nn.Module | Callable[..., Any],
     bounds: tuple[float, float] = (0.0, 1.0),
     device: torch.device | str | None = None,
     name: str | None = None,
+    output: str | int | None = None,
 ) -> Victim:
-    """Wrap a module or a callable. The module is never moved: for another `device` a copy of it is made."""
-    if isinstance(model, Victim):
-        return model
+    """Wrap a module or a callable. The module is never moved: for another `device` a copy of it is made.
+
+    output: which part of what the model returns is the logits, and what it is if it is something else, see `Output`.
+    """
+    if not isinstance(model, Victim):
+        model = _wrapped(model, bounds, device, name)
+    return model if output is None else model.reading(output)
+
+
+def _wrapped(
+    model: nn.Module | Callable[..., Any],
+    bounds: tuple[float, float],
+    device: torch.device | str | None,
+    name: str | None,
+) -> Victim:
     lower, upper = float(bounds[0]), float(bounds[1])
     if not lower < upper:
         raise InputError(f"bounds=({lower:g}, {upper:g}) are empty; the first must be below the second")
-    if isinstance(model, nn.Module):
-        refuse_training_mode(model)
-        home = next((t.device for t in [*model.parameters(), *model.buffers()]), torch.device("cpu"))
-        wanted = torch.device(device) if device is not None else home
-        if wanted.type != home.type or (wanted.index is not None and wanted.index != home.index):
-            import copy
-
-            model = copy.deepcopy(model).to(wanted)
-        return Victim(model, lower, upper, name or type(model).__name__, digest_of(model), model, wanted)
     if not callable(model):
         raise InputError(f"the model is a {type(model).__name__}; give an nn.Module, a callable or a Victim")
+    if isinstance(model, nn.Module):
+        refuse_training_mode(model)
+        _refuse_uninitialised(model)
+        model = _normal(model)
+        home = _home(model)
+        wanted = torch.device(device) if device is not None else home
+        if _elsewhere(wanted, home):
+            model = copy.deepcopy(model).to(wanted)
+        module: nn.Module | None = model
+        seen = see(model)
+    else:
+        seen = see(model)
+        module = _in_callable(seen.modules)
+        home = _home(module) if module is not None else CPU
+        wanted = torch.device(device) if device is not None else home
+        if module is not None and _elsewhere(wanted, home):
+            raise InputError(
+                f"the callable's weights are on {home}, and a callable cannot be copied to {wanted}; give device={str(home)!r}, or move "
+                "its module there"
+            )
+    layers = [] if module is None else quantised_layers(module)
     return Victim(
         model,
         lower,
         upper,
-        name or str(getattr(model, "__name__", type(model).__name__)),
-        _callable_digest(model),
-        None,
-        torch.device(device or "cpu"),
+        name or (type(model).__name__ if isinstance(model, nn.Module) else _name_of(model)),
+        seen.digest,
+        module,
+        wanted,
+        Access.SCORES if layers else Access.GRADIENT,
+        hidden=seen.hidden,
+        because=f"its layers {', '.join(layers[:3])} are quantised (int8), which have no gradient" if layers else "",
+        reads=isinstance(model, nn.Module) and _reads(model),
     )
+
+
+def _name_of(model: Callable[..., Any]) -> str:
+    return str(getattr(model, "__name__", type(model).__name__))
+
+
+def _home(module: nn.Module) -> torch.device:
+    return next((t.device for t in [*module.parameters(), *module.buffers()]), CPU)
+
+
+def _elsewhere(wanted: torch.device, home: torch.device) -> bool:
+    return wanted.type != home.type or (wanted.index is not None and wanted.index != home.index)
+
+
+def _in_callable(modules: tuple[nn.Module, ...]) -> nn.Module | None:
+    """The module that a callable holds, or all of them in a list."""
+    for module in modules:
+        refuse_training_mode(module)
+        _refuse_uninitialised(module)
+        if any(t.is_inference() for t in [*module.parameters(), *module.buffers()]):
+            raise InputError(
+                "the callable's weights were made under torch.inference_mode(), through which there is no gradient; give the module "
+                "itself, which is then copied, or make it outside of inference mode"
+            )
+    if len(modules) < 2:
+        return modules[0] if modules else None
+    held = nn.ModuleList(modules)
+    held.training = False
+    return held
+
+
+def _normal(module: nn.Module) -> nn.Module:
+    """The module, or where its weights were made under inference mode a copy, through which there are gradients."""
+    inference = any(t.is_inference() for t in [*module.parameters(), *module.buffers()])
+    return copy.deepcopy(module) if inference else module
+
+
+def _reads(module: nn.Module) -> bool:
+    """Whether it is made of torch's own layers alone, none of which works in place."""
+    return all(
+        type(part).__module__.startswith("torch.nn.modules.")
+        and not getattr(part, "inplace", False)
+        and not part._forward_pre_hooks
+        for part in module.modules()
+    )
+
+
+def quantised_layers(module: nn.Module) -> list[str]:
+    """Names of the layers of int8, as torch.ao.quantization makes them."""
+    inside = ("torch.ao.nn.quantized", "torch.ao.nn.intrinsic.quantized", "torch.nn.quantized")
+    return [
+        f"{name or 'the model'} ({type(part).__name__})"
+        for name, part in module.named_modules()
+        if type(part).__module__.startswith(inside)
+        and type(part).__name__ not in ("Quantize", "DeQuantize")
+        and not type(part).__name__.endswith("PackedParams")
+    ]
+
+
+def _refuse_uninitialised(module: nn.Module) -> None:
+    """A lazy layer has no weights before its first input."""
+    for name, part in module.named_modules():
+        if isinstance(part, nn.modules.lazy.LazyModuleMixin) and part.has_uninitialized_params():  # type: ignore[misc]
+            raise InputError(
+                f"the layer {name or 'of the model'} ({type(part).__name__}) has no weights before its first input; call model(x) once, "
+                "and load its weights if it has any"
+            )
 
 
 def refuse_training_mode(module: nn.Module) -> None:
@@ -118,22 +249,3 @@ def refuse_training_mode(module: nn.Module) -> None:
     if training:
         more = f" and {len(training) - 3} more" if len(training) > 3 else ""
         raise InputError(f"the model is in training mode ({', '.join(training[:3])}{more}); call model.eval() first")
-
-
-def digest_of(module: nn.Module) -> str:
-    """Hash of the architecture's print, and of every parameter and buffer: names, types, shapes, bytes."""
-    hasher = hashlib.sha256(f"{type(module).__qualname__}\n{module}".encode())
-    for name, value in module.state_dict().items():
-        hasher.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        hasher.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return hasher.hexdigest()[:32]
-
-
-def _callable_digest(function: Callable[[Tensor], Tensor]) -> str:
-    """A callable's weights cannot be seen; its name and source are the best identity there is."""
-    try:
-        source = inspect.getsource(function)
-    except (OSError, TypeError):
-        source = repr(type(function))
-    name = f"{getattr(function, '__module__', '')}.{getattr(function, '__qualname__', type(function).__qualname__)}"
-    return hashlib.sha256(f"{name}\n{source}".encode()).hexdigest()[:32]

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from ..core.labels import seeming
 from ..errors import InputError
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -128,9 +129,8 @@ def as_array(value: object, what: str) -> Array:
 def as_labels(labels: Array, count: int, name: str) -> Array:
     """Labels (N,) as int64. Raises InputError unless they are `count` whole numbers from 0."""
     if labels.ndim != 1:
-        hint = "; for one-hot labels give labels.argmax(1)" if labels.ndim == 2 else ""
         raise InputError(
-            f"labels of {name} have shape {labels.shape}; give one class index a sample, shape ({count},){hint}"
+            f"labels of {name} have shape {labels.shape}; give one class index a sample, shape ({count},){seeming(labels, count)}"
         )
     if len(labels) != count:
         raise InputError(f"{name} has {count} samples and {len(labels)} labels; give one label a sample")
@@ -138,9 +138,7 @@ def as_labels(labels: Array, count: int, name: str) -> Array:
         raise InputError(f"labels of {name} have type {labels.dtype}; give class indices 0, 1, 2, ... as integers")
     if labels.dtype.kind == "f" and not np.all(np.isfinite(labels) & (labels == np.floor(labels))):
         row = int(np.argmin(np.isfinite(labels) & (labels == np.floor(labels))))
-        raise InputError(
-            f"label {labels[row]} of sample {row} of {name} is not a whole number; give class indices 0, 1, 2, ..."
-        )
+        raise InputError(f"label {labels[row]} of sample {row} of {name} is not a whole number{seeming(labels, count)}")
     if count and (labels.min() < 0 or labels.max() >= MOST_CLASSES):
         row = int(np.argmax((labels < 0) | (labels >= MOST_CLASSES)))
         raise InputError(

@@ -14,7 +14,7 @@ from torch import Tensor
 from ..core.access import Access
 from ..core.checks import check_labels, check_outputs
 from ..core.problem import Threat
-from ..core.victim import Victim
+from ..core.victim import Victim, refuse_training_mode
 from ..errors import Unreachable
 from ..findings import Finding
 from ..report.words import counted
@@ -100,6 +100,8 @@ def diagnose_victim(
     training = (
         tuple(name or "the model" for name, m in victim.module.named_modules() if m.training) if victim.module else ()
     )
+    if training and victim.module is not None and victim.forward is not victim.module:
+        refuse_training_mode(victim.module)  # of a forward of its own there is no copy in evaluation mode
     as_given, victim = (_copy(victim), _copy(victim, evaluate=True)) if training else (None, victim)
     balls = threat.balls if isinstance(threat, Union) else (threat or Box(),)
     probe = Probe(victim, x, labels, balls[0], ids, seed, others, training, as_given)
@@ -140,6 +142,8 @@ def _look(kind: str, check: Check, probe: Probe) -> list[Finding]:
     except Unreachable:
         raise
     except Exception as error:  # of the model's own, whatever it is: the other checks go on
+        if "use_reentrant" in str(error):
+            raise  # no check that follows a gradient can be made
         return [
             Finding(
                 "unmeasured",

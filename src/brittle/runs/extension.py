@@ -29,6 +29,8 @@ def conflicts(old: Plan, new: Plan) -> list[str]:
     ]
     found += _differences("threat", _without(a["threat"], "eps"), _without(b["threat"], "eps"))
     was, now = (_without(plan["resolved"], "version") for plan in (a, b))
+    if now.get("victim_hidden"):
+        found.append(f"the model may be another one, for part of it cannot be seen ({now['victim_hidden']})")
     found += [f"{what} changed" for name, what in CONTENT.items() if was.get(name) != now.get(name)]
     found += _differences("resolved", *({k: v for k, v in one.items() if k not in CONTENT} for one in (was, now)))
     chain, longer = ([entry for entry in plan["attacks"] if entry["role"] in CHAINED] for plan in (a, b))

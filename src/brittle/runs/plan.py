@@ -50,7 +50,8 @@ class Plan:
     (infinite where the threat has none). `keep` is how many samples have their adversarial example kept in each cell:
     the first ids. `draws`: answers averaged to judge a model that answers at random. `batch_size`, `shard` (samples in a unit
     of work) and `keep` change no row. `resolved` says what the
-    names stood for: victim_digest, data_digest, source_digest, count (of samples), classes, shape, bounds, version.
+    names stood for: victim_digest, victim_hidden (what of the victim cannot be seen, if anything), data_digest, source_digest,
+    count (of samples), classes, shape, bounds, version.
     """
 
     task: str = "classification"

@@ -61,4 +61,6 @@ def ensemble(victims: Sequence[Victim], by: str = "logits") -> Victim:
         max((victim.access for victim in victims), key=list(Access).index),  # no more than the least of them gives
         first.shape,
         first.classes,
+        ", ".join(dict.fromkeys(victim.hidden for victim in victims if victim.hidden)),
+        "; ".join(f"{victim.name}: {victim.because}" for victim in victims if victim.because),
     )

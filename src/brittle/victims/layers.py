@@ -23,14 +23,14 @@ def cut(victim: Victim, layer: str | None) -> Victim:
         raise InputError(
             f"layer={layer!r}: a callable has no layers; give an nn.Module, or a callable that returns the features"
         )
-    module, layers = victim.module, {name: part for name, part in victim.module.named_modules() if name}
+    layers = {name: part for name, part in victim.module.named_modules() if name}
     if layer not in layers:
         raise unknown("layer", layer, layers)
 
     def forward(x: Tensor) -> Tensor:
         handle = layers[layer].register_forward_hook(_stop)
         try:
-            module(x)
+            victim.forward(x)
         except _Reached as reached:
             return _flat(reached.output, len(x), f"the layer {layer!r}")
         finally:

@@ -8,7 +8,7 @@ import torch
 
 from ..core.victim import Victim
 from ..errors import InputError
-from .open import open_victim
+from .open import open_victim, with_output
 from .request import Bounds
 
 
@@ -22,9 +22,16 @@ class NamedVictim:
 
     @classmethod
     def of(
-        cls, text: str, *, device: torch.device | str | None = None, trust: bool = False, bounds: Bounds = (0.0, 1.0)
+        cls,
+        text: str,
+        *,
+        device: torch.device | str | None = None,
+        trust: bool = False,
+        bounds: Bounds = (0.0, 1.0),
+        output: str | int | None = None,
     ) -> NamedVictim:
         """Opened now, for this process; another process opens it again, and then without trust."""
+        text = text if output is None else with_output(text, output)
         victim = open_victim(text, device=device, trust=trust, bounds=bounds)
         named = cls(text, victim.digest, bounds)
         _OPENED[named, str(victim.device)] = victim

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ..core.victim import Victim, as_victim, refuse_training_mode
 from ..data.options import parse_bounds
@@ -73,23 +74,37 @@ SUFFIXES = {
 
 
 def open_victim(
-    text: str, *, device: torch.device | str | None = None, trust: bool = False, bounds: Bounds = (0.0, 1.0)
+    text: str,
+    *,
+    device: torch.device | str | None = None,
+    trust: bool = False,
+    bounds: Bounds = (0.0, 1.0),
+    output: str | int | None = None,
 ) -> Victim:
     """The victim a VICTIM string names, on `device`.
 
     `bounds` are those of its inputs where it does not bring its own; `?bounds=lo..hi` in the string goes before.
-    `trust` allows files that run code when they are read.
+    `trust` allows files that run code when they are read. `output` says which part of what the network returns is the logits, as
+    `?output=` in the string does, see `core.outputs.Output`.
     Raises InputError for whatever is wrong with the string or with what it names.
     """
+    text = text if output is None else with_output(text, output)
     source = parse_source(text)
     suffix = os.path.splitext(text.strip().partition("?")[0])[1].lower()
     if source.scheme not in SCHEMES and suffix in SUFFIXES:
         source = Source(SUFFIXES[suffix], text.strip().partition("?")[0], source.options)
     if source.scheme not in SCHEMES:
         raise unknown("victim", source.scheme, SCHEMES)
+    read_as = source.options.pop("output", None)
     given = parse_bounds(source.options["bounds"]) if "bounds" in source.options else None
     request = Request(text, source, _device(device), trust, given or bounds, given)
-    return SCHEMES[source.scheme].open(request)
+    victim = SCHEMES[source.scheme].open(request)
+    return victim if read_as is None else victim.reading(read_as)
+
+
+def with_output(text: str, output: str | int) -> str:
+    """The VICTIM string with `output=` in it, so that who opens it again reads the same outputs."""
+    return f"{text.strip()}{'&' if '?' in text else '?'}output={output}"
 
 
 def known_victims() -> dict[str, str]:
@@ -111,12 +126,16 @@ def _device(device: torch.device | str | None) -> torch.device | None:
 
 
 def opened(
-    model: str | Victim | nn.Module | Callable[[Tensor], Tensor], device: str | None, trust: bool, bounds: Bounds
+    model: str | Victim | nn.Module | Callable[..., Any],
+    device: str | None,
+    trust: bool,
+    bounds: Bounds,
+    output: str | int | None = None,
 ) -> Victim:
-    """The victim that a string names or a model is, in evaluation mode; `bounds` as in `open_victim`."""
+    """The victim that a string names or a model is, in evaluation mode; `bounds` and `output` as in `open_victim`."""
     if isinstance(model, str):
-        return open_victim(model, device=device, trust=trust, bounds=bounds)
-    victim = as_victim(model, bounds, device)
+        return open_victim(model, device=device, trust=trust, bounds=bounds, output=output)
+    victim = as_victim(model, bounds, device, output=output)
     if victim.module is not None:
         refuse_training_mode(victim.module)
     return victim

@@ -16,7 +16,7 @@ def open_py(request: Request) -> Victim:
         raise InputError(f"{request.text!r} names no function; write py:MODULE:FUNCTION, for example py:nets:build")
     where = f"{module_name}:{function_name}"
     arguments = {key: as_value(text) for key, text in request.source.options.items() if key != "bounds"}
-    model = called(where, arguments, beside=("bounds",))
+    model = called(where, arguments, beside=("bounds", "output"))
     if isinstance(model, Victim):
         return _as_wanted(model, request, where)
     if not isinstance(model, nn.Module):

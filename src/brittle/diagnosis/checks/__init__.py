@@ -34,6 +34,7 @@ CHECKS: dict[str, Check] = {
     "random": Check(randomness.randomness, threat=False, needs=Access.LABELS),
     "optimisation-at-inference": Check(gradients.optimisation_at_inference, threat=False),
     "no-gradient": Check(gradients.no_gradient, threat=False),
+    "quantised": Check(gradients.quantised, threat=False, needs=Access.SCORES),
     "zero-gradient": Check(gradients.zero_gradient),
     "underflow": Check(gradients.underflow),
     "noisy-surface": Check(gradients.noisy_surface),

@@ -35,6 +35,17 @@ def no_gradient(probe: Probe) -> Iterator[Finding]:
     )
 
 
+def quantised(probe: Probe) -> Iterator[Finding]:
+    """Layers of int8."""
+    if probe.victim.because:
+        yield Finding(
+            "quantised",
+            f"Of this model no gradient is to be had: {probe.victim.because}.",
+            "Attacks by gradient were left out, and those that only ask are weaker: robust accuracy may be much lower than what they find.",
+            "Evaluate the network of floats that it was made of too, and try on this one what fools that one (brittle.transfer).",
+        )
+
+
 def zero_gradient(probe: Probe) -> Iterator[Finding]:
     """A gradient that is exactly zero, though the loss has a slope at the outputs, and would be so in double precision too."""
     if not probe.differentiable:
