@@ -6,15 +6,19 @@ import types
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.utils.checkpoint
 from torch import Tensor, nn
+from typer.testing import CliRunner
 
 import brittle
 from brittle.certify import parse_certifier, prove
+from brittle.cli.main import app
 from brittle.core.context import Context
 from brittle.core.victim import as_victim
 from brittle.errors import InputError
@@ -180,7 +184,7 @@ def _of_int8() -> tuple[nn.Module, nn.Module]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         floats = nn.Sequential(nn.Linear(6, 9), nn.ReLU(), nn.Linear(9, 4)).eval()
-        nn.init.orthogonal_(floats[2].weight, 3)  # type: ignore[arg-type]
+        nn.init.orthogonal_(floats[2].weight, 3)
         dynamic = torch.ao.quantization.quantize_dynamic(floats, {nn.Linear}, dtype=torch.qint8).eval()
         static = Static().eval()
         static.qconfig = torch.ao.quantization.get_default_qconfig(torch.backends.quantized.engine)  # type: ignore[assignment]
@@ -407,3 +411,34 @@ def test_inputs_that_do_not_fit_are_refused() -> None:
         brittle.attack(brittle.pgd(), net, X, labels, THREAT, inputs={"turned": TURN})
     with pytest.raises(InputError, match="asked about 22 inputs beside 23 rows"):
         as_victim(net).beside(Context.of(TURN, 23, X.device))(X[1:])
+
+
+def test_a_plan_and_a_victim_string_say_how_outputs_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "binary.py").write_text(
+        "import torch\n\ndef build():\n    torch.manual_seed(0)\n    return torch.nn.Linear(6, 1).eval()\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    torch.manual_seed(0)
+    net = nn.Linear(6, 1)
+    labels = (net(X)[:, 0] > 0).long()
+    np.savez(tmp_path / "table.npz", x=X.numpy(), y=labels.numpy())
+    run: dict[str, Any] = {"attacks": ["fgsm"], "out": tmp_path / "run", "progress": False}
+    report = brittle.evaluate("py:binary:build", f"npz:{tmp_path / 'table.npz'}", THREAT, output="logit", **run)
+    reached = net(X)[:, 0].abs() < 0.05 * net.weight.abs().sum()
+    assert report.clean_accuracy == 1
+    assert report.robust_accuracy == pytest.approx(float((~reached).double().mean()))
+    assert report.plan.victim == "py:binary:build?output=logit"
+    shown = CliRunner().invoke(
+        app, ["evaluate", "--plan", str(tmp_path / "run" / "plan.json"), "--out", str(tmp_path / "again")]
+    )
+    assert shown.exit_code == 0, shown.output
+    again = brittle.evaluate(
+        "py:binary:build?output=logit",
+        f"npz:{tmp_path / 'table.npz'}",
+        THREAT,
+        **(run | {"out": tmp_path / "again"}),
+    )
+    assert [row.margin for row in again.rows] == [row.margin for row in report.rows]
+    with pytest.raises(InputError, match="returns values from .*; give output='logit'"):
+        brittle.evaluate("py:binary:build", f"npz:{tmp_path / 'table.npz'}", THREAT, output="probability", **run)

@@ -281,7 +281,7 @@ def test_layers_that_will_not_do_are_refused_in_a_sentence() -> None:
     stubborn = as_victim(Stubborn().double().eval(), (-9, 9), name="mine")
     refused(FeatureImportance(layer="c"), stubborn, "layer 'c'")
     refused(PerturbationDecay(layer="unused"), stubborn, "the layer 'unused' is not run when the surrogate is called")
-    bare = as_victim(stubborn.forward.forward, (-9, 9), name="mine")  # type: ignore[attr-defined]
+    bare = Victim(stubborn.forward.forward, -9, 9, "mine")  # type: ignore[attr-defined]
     refused(NeuronAttribution(), bare, "naa needs a layer of the surrogate, and mine is a function without layers")
     beside = surrogate(lambda net, x: net.out(x) + 0 * net.a(x).detach()[:, :3])
     refused(FeatureImportance(layer="a"), beside, "nothing goes from the layer 'a' to the outputs")

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..core.outputs import Output
 from ..core.victim import Victim, as_victim, refuse_training_mode
 from ..data.options import parse_bounds
 from ..errors import InputError, unknown
@@ -28,10 +29,11 @@ from .torchvision import open_torchvision
 
 @dataclass(frozen=True)
 class Scheme:
-    """How victims of a scheme are opened, and a line about it for the user."""
+    """How victims of a scheme are opened, and a line about it for the user. named: its outputs have names, of which it takes one itself."""
 
     open: Callable[[Request], Victim]
     about: str
+    named: bool = False
 
 
 SCHEMES = {
@@ -51,7 +53,9 @@ SCHEMES = {
     ),
     "hf": Scheme(open_hf, "hf:ID_OR_FOLDER, an image classifier of transformers with its image processor"),
     "onnx": Scheme(
-        open_onnx, "onnx:FILE.onnx, converted to torch, or with ?runtime=onnxruntime as a black box that gives scores"
+        open_onnx,
+        "onnx:FILE.onnx, converted to torch, or with ?runtime=onnxruntime as a black box that gives scores",
+        named=True,
     ),
     "keras": Scheme(open_keras, "keras:FILE.keras, a Keras 3 model, on Keras's torch backend"),
     "sklearn": Scheme(
@@ -95,11 +99,14 @@ def open_victim(
         source = Source(SUFFIXES[suffix], text.strip().partition("?")[0], source.options)
     if source.scheme not in SCHEMES:
         raise unknown("victim", source.scheme, SCHEMES)
-    read_as = source.options.pop("output", None)
+    scheme = SCHEMES[source.scheme]
+    read_as = Output.parse(source.options.pop("output")) if "output" in source.options else Output()
+    if scheme.named and read_as.part is not None:
+        source.options["output"], read_as = str(read_as.part), Output(kind=read_as.kind)
     given = parse_bounds(source.options["bounds"]) if "bounds" in source.options else None
     request = Request(text, source, _device(device), trust, given or bounds, given)
-    victim = SCHEMES[source.scheme].open(request)
-    return victim if read_as is None else victim.reading(read_as)
+    victim = scheme.open(request)
+    return victim if read_as == Output() else victim.reading(str(read_as))
 
 
 def with_output(text: str, output: str | int) -> str:
