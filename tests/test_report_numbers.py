@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from brittle.report.numbers import Summary, summarise
+from brittle.report.settings import Settings, in_words, settings
 from brittle.report.shares import clopper_pearson, share
 from brittle.report.terminal import shown_radii, summary_table
 from brittle.report.words import (
@@ -19,7 +20,6 @@ from brittle.report.words import (
     interval,
     percent,
     radius,
-    setting,
     several,
     source_name,
 )
@@ -95,9 +95,19 @@ def test_numbers_are_written_as_people_name_them() -> None:
     assert [confidence(0.0), confidence(1e-30), confidence(0.004), confidence(0.006)] == ["0 %", "<1 %", "<1 %", "1 %"]
     assert several(["a", "b", "c", "d", "e"]) == "a, b, c and 2 more"
     loss = {"type": "p.losses:Margin@12ab"}
-    assert setting({"type": "p:PGD", "steps": 40, "eta": 0.5, "loss": loss, "d": ["x", 1]}) == (
-        "PGD(steps=40, eta=0.5, loss=Margin(), d=(x, 1))"
+    inner = Settings("Margin", ())
+    assert settings(
+        {"type": "p:PGD", "steps": 40, "eta_0": 0.5, "loss": loss, "d": ["x", 1], "stop": True, "far": None}
+    ) == (Settings("PGD", (("steps", "40"), ("eta 0", "0.5"), ("loss", inner), ("d", "x, 1"), ("stop", "yes"))))
+    assert settings({"type": "p:InTurn", "attacks": [loss, loss]}).options == (
+        ("attacks 1", inner),
+        ("attacks 2", inner),
     )
+    assert settings("pgd:steps=40") == Settings("pgd:steps=40", ())
+    names = ("GradientAscent", "APGD", "SparseAPGD", "FAB", "PGD0", "HopSkipJump", "CW")
+    assert [in_words(name) for name in names] == [
+        "Gradient ascent", "APGD", "Sparse APGD", "FAB", "PGD 0", "Hop skip jump", "CW",
+    ]  # fmt: skip
 
 
 def test_robust_accuracy_counts_samples_right_when_untouched_and_not_fooled() -> None:

@@ -55,7 +55,7 @@ class Outline(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        if "style" not in self.open:
+        if not {"style", "script"} & {*self.open}:
             self.text += data
 
 
@@ -82,8 +82,9 @@ def test_the_page_is_whole_small_and_reaches_for_nothing(finished: Path) -> None
     assert "http:" not in page
     assert "https:" not in page
     assert "@import" not in page
+    assert [attributes for tag, attributes in outline.found if tag == "script"] == [{}]
     for tag, attributes in outline.found:
-        assert tag not in ("script", "link", "iframe")
+        assert tag not in ("link", "iframe")
         assert (attributes.get("src") or "data:image/png;").startswith("data:image/png;")
         assert (attributes.get("href") or "#").startswith("#")
     targets = {f"#{attributes['id']}" for _, attributes in outline.found if attributes.get("id")}
@@ -105,7 +106,7 @@ def test_the_headline_is_the_worst_case_with_its_interval(finished: Path) -> Non
     )
     assert "This run is not finished" not in words
     assert "withstood fgsm, pgd and square" in words
-    assert "GradientAscent(steps=40, step_size=0.025, loss=CrossEntropy())" in words
+    assert "pgd attack, Gradient ascent steps40 step size0.025 lossCross entropy" in words
 
 
 def test_the_same_rows_give_the_same_page(finished: Path, tmp_path: Path) -> None:
@@ -115,10 +116,10 @@ def test_the_same_rows_give_the_same_page(finished: Path, tmp_path: Path) -> Non
 
 def test_figures_leave_no_placeholder_color_and_keep_their_numbers(finished: Path) -> None:
     page = write_report(finished).read_text(encoding="utf-8")
-    figures = re.findall(r'<svg class="(?:wide|narrow)".*?</svg>', page, flags=re.S)
-    assert len(figures) == 6
+    figures = re.findall(r'<svg class="(?:wide|narrow|glance)".*?</svg>', page, flags=re.S)
+    assert len(figures) == 7
     for figure in figures:
-        assert not re.search(r"#0[1-6]0[0-6]0\d", figure)
+        assert not re.search(r"#0[1-8]0[0-8]0\d", figure)
         assert "var(--" in figure
         assert "<text" in figure
     assert any("median 0.0956" in figure for figure in figures)
@@ -132,7 +133,7 @@ def test_names_of_the_data_cannot_inject_markup(tmp_path: Path) -> None:
 
     write_run(tmp_path, plan, edit=dict.fromkeys(("clean", "fgsm", "pgd"), named))
     page = write_report(tmp_path).read_text(encoding="utf-8")
-    assert "<script" not in page
+    assert page.count("<script") == 1
     assert "<b>x</b>" not in page
     assert "<i>" not in page.replace('<i class="', "")
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
@@ -189,7 +190,7 @@ def test_a_threat_without_radius_has_a_page_without_curves(tmp_path: Path) -> No
 def cost(what: str, folder: Path) -> list[str]:
     """The cells of a line of the last table of the folder's page."""
     page = (folder / "report.html").read_text(encoding="utf-8").partition('id="cost"')[2]
-    return re.findall("<td>(.*?)</td>", page.partition(f'<th scope="row">{what}')[2].partition("</tr>")[0])
+    return re.findall("<td[^>]*>(.*?)</td>", page.partition(f'<th scope="row">{what}')[2].partition("</tr>")[0])
 
 
 DIAGNOSIS = {

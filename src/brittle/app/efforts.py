@@ -79,14 +79,14 @@ STANDARD = (
     ),
     Stage(
         name="relaxed ascent again",
-        about="as before, longer and from three places",
+        about="relaxed ascent, longer and from three places",
         attack="cr:restarts=3",
         reach=0.05,
         norms=FLAT,
     ),
     Stage(
         name="each class again",
-        about="as before, by another loss and with more steps",
+        about="steps towards each of the likeliest wrong classes by another loss, and more of them",
         attack="apgdt:steps=30,targets=4",
         reach=0.1,
         norms=FLAT,
@@ -103,7 +103,7 @@ STANDARD = (
     ),
     Stage(
         name="long walks from far away",
-        about="as before, longer and from more places",
+        about="walks from far away, longer and from more places",
         attack="far_walks:starts=5,steps=24,near=false",
         reach=0.2,
         norms=ROUND,

@@ -28,8 +28,9 @@ class Entry:
 
     @property
     def about(self) -> str:
-        """What it does: the first paragraph of its documentation, without the full stop."""
-        return (inspect.getdoc(self.recipe) or "").split("\n\n")[0].replace("\n", " ").rstrip(".")
+        """What it does: the first paragraph of its documentation up to the cost, without the full stop."""
+        paragraph = (inspect.getdoc(self.recipe) or "").split("\n\n")[0]
+        return paragraph.replace("\n", " ").partition(" Cost: ")[0].rstrip(".")
 
     @property
     def access(self) -> Access:

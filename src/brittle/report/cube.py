@@ -57,6 +57,7 @@ class Cube:
     """All rows of a run that belong to its plan: `columns[name, eps]` for the attacks and the noise, and `clean`."""
 
     ids: Ints  # (N,) ascending
+    labels: Ints  # (N,) true classes
     grid: tuple[float, ...]
     names: tuple[str, ...]  # in the plan's order
     roles: dict[str, str]
@@ -135,7 +136,10 @@ def cube_of(rows: pa.Table, grid: tuple[float, ...], planned: Sequence[tuple[str
             if chosen.any():
                 columns[name, eps] = _column(rows.filter(pa.array(chosen)), ids)
     clean = _column(rows.filter(pc.equal(rows["role"], "clean")), ids)
-    return Cube(ids, grid, tuple(wanted), wanted, clean, columns)
+    labels = np.full(len(ids), -1, dtype=np.int64)
+    known = rows.filter(pc.greater_equal(rows["label"], 0))  # an error row knows no label
+    labels[np.searchsorted(ids, known["id"].to_numpy())] = known["label"].to_numpy()
+    return Cube(ids, labels, grid, tuple(wanted), wanted, clean, columns)
 
 
 def _column(rows: pa.Table, ids: Ints) -> Column:

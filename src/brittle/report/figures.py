@@ -56,23 +56,30 @@ class Format:
     text: float
 
 
+TOGETHER = "everything"  # the last row of the margins: each sample as it stands at the best that anything did
 WIDE, NARROW = Format("wide", 720, 13), Format("narrow", 328, 11.5)
 Draw = Callable[[Format], Figure]
 
 
 def looks(summary: Summary) -> dict[str, Look]:
-    """A colour, a marker and a dash for each attack, distinct for eighteen; noise is grey and dashed."""
+    """A colour, a marker and a dash for each attack and deciding stage, distinct for eighteen; noise is grey and dashed."""
     chosen: dict[str, Look] = {}
     markers = list(MARKERS)
-    for attack in summary.attacks:
+    noise = {attack.name for attack in summary.noise}
+    for name in (*(attack.name for attack in summary.attacks), *deciding(summary)):
         i = sum(look.color != NOISE for look in chosen.values())
-        if attack.role == "noise":
-            chosen[attack.name] = Look(attack.name, NOISE, "", NOISE_DASH, "noise")
+        if name in noise:
+            chosen[name] = Look(name, NOISE, "", NOISE_DASH, "noise")
         else:
             turn, k = divmod(i, len(SERIES))
-            look = Look(attack.name, SERIES[k], markers[k], DASHES[turn % len(DASHES)], f"series-{k + 1}")
-            chosen[attack.name] = look
+            chosen[name] = Look(name, SERIES[k], markers[k], DASHES[turn % len(DASHES)], f"series-{k + 1}")
     return chosen
+
+
+def deciding(summary: Summary) -> tuple[str, ...]:
+    """The stages that fooled samples at the radius in question: those that set the number, beside the attacks."""
+    stages = [(stage.name, stage.at(summary.eps)) for stage in summary.chain if stage.role == "stage"]
+    return tuple(name for name, cell in stages if cell and cell.settled)
 
 
 def both(draw: Draw, name: str, label: str) -> str:
@@ -121,7 +128,10 @@ def _curves(summary: Summary, bounds: Sequence[float], form: Format) -> Figure:
     _line(axes, points, INK, "", "-", 4.0, 0.14)
     if points:
         ends.append((100 * points[-1][1].value, "worst case", INK, True))
-    side = "right" if summary.eps == summary.grid[-1] else "center"  # names of the lines begin at the right end
+    place = (
+        summary.eps / summary.grid[-1]
+    )  # at the ends the words stay inside; names of the lines begin at the right end
+    side = "right" if place > 0.85 else "left" if place < 0.15 else "center"
     _asked(axes, summary.eps, radius(summary.eps, summary.threat, bounds), side)
     axes.set_ylim(0, 100)
     axes.set_xlim(0, summary.grid[-1] * 1.02)
@@ -221,7 +231,7 @@ def margins(summary: Summary, values: dict[str, Floats]) -> str:
     """Margins at the radius in question: a row for the untouched inputs and one for each attack."""
     label = "Distribution of margins, positive where the adversary has won; the tables below have the quantiles."
     looked = looks(summary)
-    colors = {"clean": INK} | {name: look.color for name, look in looked.items()}
+    colors = {"clean": INK} | {name: look.color for name, look in looked.items()} | {TOGETHER: INK}
     rows = [(name, values[name], color) for name, color in colors.items() if name in values and values[name].size]
     pooled = np.concatenate([row[1] for row in rows]) if rows else np.zeros(1)
     low, high = (float(q) for q in np.quantile(pooled, (0.005, 0.995)))

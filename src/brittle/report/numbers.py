@@ -12,6 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ..findings import Finding
+from .by_class import ClassShares, by_class
 from .cube import Column, Cube, cube_of
 from .doubts import doubts_of
 from .shares import Bracketed, Share, share
@@ -146,6 +147,8 @@ class Summary:
     chain: tuple[StageSummary, ...]  # in order, each on what those before it left open
     added: Added | None  # to the chain, by what was found on the model
     worst: tuple[Worst, ...]
+    fooled: Share  # of the samples of the worst case that are right untouched
+    classes: tuple[ClassShares, ...]  # at the radius in question; empty where all samples are of one class
     unproved: str  # why no proofs were looked for; empty where they were, or where that is not known
     rows: int  # rows there are, errors included
     expected: int  # rows there would be if the run were complete; 0 when the plan does not say
@@ -224,6 +227,8 @@ def summarise(
         chain=chain,
         added=_added(chain, added, eps),
         worst=worst,
+        fooled=_fooled(cube, eps),
+        classes=by_class(cube, eps),
         unproved=unproved,
         rows=cube.rows,
         expected=expected,
@@ -335,6 +340,11 @@ def _worst(cube: Cube, eps: float) -> Bracketed:
     errors = int(cube.doubtful.sum())
     best, least = robust & everyone, robust & cube.whole & ~cube.doubtful
     return Bracketed(known, errors, float(best.sum() / everyone.sum()), float(least.sum() / everyone.sum()))
+
+
+def _fooled(cube: Cube, eps: float) -> Share:
+    right = cube.correct & cube.whole
+    return share(int((right & cube.broken_by(cube.names, eps)).sum()), int(right.sum()))
 
 
 def _spread(values: Floats) -> Spread:

@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 
 # matplotlib wants real colours; these stand for the page's own, which follow the reader's light or dark scheme
 INK, MUTED, RULE, PAPER, NOISE = "#010101", "#020202", "#030303", "#040404", "#050505"
+ACCENT, PROVED = "#070707", "#080808"
 SERIES = tuple(f"#0600{i:02x}" for i in range(1, 7))
-_VARIABLES = {INK: "ink", MUTED: "muted", RULE: "rule", PAPER: "paper", NOISE: "noise"} | {
-    color: f"series-{i}" for i, color in enumerate(SERIES, start=1)
-}
+_NAMED = {INK: "ink", MUTED: "muted", RULE: "rule", PAPER: "paper", NOISE: "noise", ACCENT: "accent", PROVED: "proved"}
+_VARIABLES = _NAMED | {color: f"series-{i}" for i, color in enumerate(SERIES, start=1)}
 MARKERS = {  # matplotlib's name, and the same shape around (13, 5) for the page's legend
     "o": "M9 5a4 4 0 1 0 8 0a4 4 0 1 0-8 0",
     "s": "M9.5 1.5h7v7h-7z",

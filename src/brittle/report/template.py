@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from importlib import resources
 from typing import Any
 
 import jinja2
+
+
+def source(name: str) -> str:
+    """A file of this room as it is."""
+    return (resources.files("brittle.report") / name).read_text(encoding="utf-8")
 
 
 def filled(name: str, filters: Mapping[str, Callable[..., Any]], **values: Any) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from .shares import Share
@@ -121,20 +122,21 @@ def threat_name(threat: Any) -> str:
         return threat.partition(":")[0]
     if "members" in threat:
         parts = [f"{threat_name(member)} {radius(member['eps'], threat_name(member))}" for member in threat["members"]]
-        return f"{_kind(threat).lower()} ({', '.join(parts)})"
-    return str(threat.get("name") or _kind(threat).lower())
+        return f"{kind_of(threat).lower()} ({', '.join(parts)})"
+    return str(threat.get("name") or kind_of(threat).lower())
 
 
-def setting(value: Any) -> str:
-    """What a plan stores for an attack, written as a call: `GradientAscent(steps=40, loss=dlr)`."""
-    if isinstance(value, dict):
-        fields = [f"{key}={setting(item)}" for key, item in value.items() if key != "type"]
-        return f"{_kind(value)}({', '.join(fields)})"
-    if isinstance(value, list | tuple):
-        return f"({', '.join(setting(item) for item in value)})"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+def moment(text: str) -> str:
+    """`30 November 2026, 22:31 +00:00` for a time as a run notes it; anything else as it is."""
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError:
+        return text
+    return (
+        f"{when.day} {when:%B %Y, %H:%M} {when.isoformat()[-6:]}" if when.tzinfo else f"{when.day} {when:%B %Y, %H:%M}"
+    )
 
 
-def _kind(encoded: dict[str, Any]) -> str:
+def kind_of(encoded: Mapping[str, Any]) -> str:
     """The class's own name in `module:Outer.Class@digest`."""
     return str(encoded.get("type", "")).partition("@")[0].rpartition(":")[2].rpartition(".")[2]
