@@ -9,9 +9,13 @@ The public names are those of `__init__.pyi`. Each is imported when first used, 
 from __future__ import annotations
 
 import ast
+from difflib import get_close_matches
 from importlib import import_module
+from inspect import isfunction
 from pathlib import Path
 from typing import Any
+
+from .keywords import naming
 
 __version__ = "0.1.0"
 
@@ -35,9 +39,12 @@ __all__ = sorted(_HOMES)
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
-        raise AttributeError(f"module 'brittle' has no attribute {name!r}")
+        near = get_close_matches(name, __all__, n=3, cutoff=0.6)
+        hint = f"; did you mean {' or '.join(near)}?" if near else ""
+        raise AttributeError(f"module 'brittle' has no attribute {name!r}{hint}")
     module, there = _HOMES[name]
-    value = globals()[name] = getattr(import_module(module, __name__), there)
+    value = getattr(import_module(module, __name__), there)
+    globals()[name] = value = naming(value) if isfunction(value) else value
     return value
 
 

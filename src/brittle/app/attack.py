@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
+from safetensors.torch import save as to_safetensors
 from torch import Tensor, nn
 
 from ..core.access import Access
@@ -23,8 +25,13 @@ from ..core.problem import Attack, Threat
 from ..core.recording import followed, recording
 from ..core.trial import attempt
 from ..core.victim import Victim, as_victim, refuse_training_mode
+from ..data.samples import Array
 from ..errors import InputError
+from ..files import make_folder, write_whole
 from ..ranges import check_counts, check_seed
+from ..threats import as_threat
+from .given import as_attack, as_batch, as_indices
+from .trying import explained
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +56,16 @@ class Outcome:
         """Share of samples that are right before the attack and not won by it."""
         return float((self.clean_correct & ~self.success).double().mean())
 
+    def save(self, path: str | Path) -> Path:
+        """Write every field as a tensor of that name into a .safetensors file, which `safetensors.torch.load_file` reads."""
+        path = Path(path)
+        if path.suffix != ".safetensors":
+            raise InputError(f"{str(path)!r} does not end in .safetensors, the format it is saved in; add the ending")
+        tensors = {name: getattr(self, name).detach().cpu().contiguous() for name in self.__dataclass_fields__}
+        make_folder(path.parent)
+        write_whole(path, to_safetensors(tensors))
+        return path
+
     def __repr__(self) -> str:
         from ..report.shares import share  # here, because figures and pages come with it
         from ..report.words import percent
@@ -64,26 +81,28 @@ class Outcome:
 
 @recording
 def attack(
-    attack: Attack,
+    attack: str | Attack,
     model: Victim | nn.Module | Callable[[Tensor], Tensor],
-    x: Tensor,
-    labels: Tensor,
-    threat: Threat,
+    x: Tensor | Array,
+    labels: Tensor | Array | Sequence[int],
+    threat: str | Threat,
     *,
-    targets: Tensor | int | None = None,
+    targets: Tensor | Array | Sequence[int] | int | None = None,
     confidence: float | None = None,
     bounds: tuple[float, float] = (0.0, 1.0),
     seed: int = 0,
-    ids: Tensor | None = None,
+    ids: Tensor | Array | Sequence[int] | None = None,
     batch_size: int | None = None,
     device: torch.device | str | None = None,
     budget: int | None = None,
-    starts: Tensor | None = None,
+    starts: Tensor | Array | None = None,
     output: str | int | None = None,
     inputs: Extra | None = None,
 ) -> Outcome:
     """Attack `model` on x (B, *S) with true labels (B,).
 
+    attack: a value such as `pgd(steps=10)`, or a string such as "pgd:steps=10". threat: a value such as `linf(8 / 255)`, or a string
+    such as "linf:8/255". x, labels: tensors; arrays and lists are made tensors, arrays of floats of the weights' precision.
     targets: class each sample must be taken for, (B,) or one for all; None: any class but the label. confidence: softmax probability, in
     (0, 1), that the wrong class must reach. bounds: the model's input range. seed, ids: the random numbers of a sample depend on these
     alone (ids default to 0..B-1). batch_size: rows at a time. device: where to compute; the model itself is never moved. budget: the
@@ -95,15 +114,18 @@ def attack(
     """
     check_counts(batch_size=batch_size, budget=budget)
     check_seed(seed)
-    context = None if inputs is None else Context.of(inputs, len(x), x.device)
+    value, ball = as_attack(attack), as_threat(threat)
     victim = as_victim(model, bounds, device, output=output)
+    x, labels = as_batch(x, victim.dtype), as_indices(labels, "labels")
+    context = None if inputs is None else Context.of(inputs, len(x), x.device)
     if victim.module is not None:
         refuse_training_mode(victim.module)
     check_inputs(x, victim)
     check_confidence(confidence)
-    if isinstance(targets, int):
-        targets = torch.full((len(x),), targets)
-    ids = torch.arange(len(x)) if ids is None else ids
+    if targets is not None:
+        targets = torch.full((len(x),), targets) if isinstance(targets, int) else as_indices(targets, "targets")
+    ids = torch.arange(len(x)) if ids is None else as_indices(ids, "ids")
+    starts = None if starts is None else as_batch(starts, x.dtype, "starts")
     for what, given in (("labels", labels), ("targets", targets), ("ids", ids)):
         if given is not None:
             check_indices(given, len(x), what)
@@ -118,9 +140,7 @@ def attack(
             begun = None if starts is None else starts[rows]
             beside = None if context is None else context.select(rows)
             parts.append(
-                _attack_batch(
-                    attack, victim, x[rows], goal.select(rows), threat, ids[rows], seed, budget, begun, beside
-                )
+                _attack_batch(value, victim, x[rows], goal.select(rows), ball, ids[rows], seed, budget, begun, beside)
             )
     if len(parts) == 1:
         return parts[0]
@@ -144,7 +164,7 @@ def _attack_batch(
     home, device = x.device, victim.device
     x = x.detach().to(device).clamp(victim.lower, victim.upper)
     asked = victim if context is None else victim.beside(context)
-    with torch.no_grad():
+    with torch.no_grad(), explained(asked, x):
         outputs = (check_outputs if victim.access is Access.LABELS else check_logits)(asked(x), len(x))
     goal = _checked(goal, len(x), outputs.shape[1], device)
     if starts is not None:

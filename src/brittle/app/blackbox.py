@@ -18,7 +18,7 @@ from ..data.samples import as_data
 from ..errors import InputError
 from ..ranges import check_counts, check_seed
 from ..report.blackbox import BLACK, NOISE, WHITE, Curve, Study
-from ..threats import parse_threat
+from ..threats import as_threat
 from ..victims.preprocess import as_taken
 from .attack import attack as run_attack
 from .evaluate import FRACTIONS
@@ -50,7 +50,7 @@ def blackbox(
     """
     check_counts(samples=samples, batch_size=batch_size)
     check_seed(seed)
-    threat = parse_threat(threat) if isinstance(threat, str) else threat
+    threat = as_threat(threat)
     source = as_data(data, bounds or (0.0, 1.0))
     aimed, other = (as_victim(model, bounds or source.bounds) for model in (target, surrogate))
     source = as_taken(source, aimed)

@@ -15,7 +15,7 @@ from ..data.samples import as_data
 from ..diagnosis.diagnose import MOST, Diagnosis, diagnose_victim
 from ..errors import InputError
 from ..ranges import check_counts, check_seed
-from ..threats import parse_threat
+from ..threats import as_threat
 from ..victims.open import open_victim
 from ..victims.preprocess import as_taken
 from .asking import crowd
@@ -47,7 +47,7 @@ def diagnose(
     check_seed(seed)
     if samples > MOST:
         raise InputError(f"samples={samples} is out of range; a diagnosis looks at 1 to {MOST}")
-    threat = parse_threat(threat) if isinstance(threat, str) else threat
+    threat = as_threat(threat)
     given = as_data(data, widened(data, bounds or (0.0, 1.0)))
     victim = open_as_it_is(
         model, bounds or ((0.0, 1.0) if isinstance(data, tuple | list) else given.bounds), device, trust, output

@@ -13,7 +13,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich.console import Console
 from rich.markup import escape
 from torch import Tensor, nn
@@ -22,7 +21,6 @@ from .. import __version__
 from ..attacks import Noise, Restarts, TransferStart, parse_attack
 from ..attacks.registry import entry_of
 from ..core.access import Access
-from ..core.checks import check_inputs, check_outputs
 from ..core.problem import Attack, Threat
 from ..core.recording import recording
 from ..core.trial import check_access
@@ -42,20 +40,22 @@ from ..runs.runner import run
 from ..runs.store import Store, refuse_another
 from ..runs.values import decode, encode
 from ..tasks.classification import Classification, parse_goal
-from ..threats import parse_threat
+from ..threats import as_threat, parse_threat
 from ..victims.open import opened, with_output
 from ..victims.preprocess import as_taken
 from .chain import fitted, names_in, stages_of
 from .examine import Examination, examined, within
+from .given import as_attack
 from .names import names_of
 from .progress import Progress, progress_bar
 from .start import transfer_start
+from .trying import try_out
 
 BESIDE = ("uniform_noise", "fgsm")  # what everybody knows, beside the chain where no attacks are given
 BASELINE = "uniform_noise"  # what every attack is compared with, also where it is not asked for
 FRACTIONS = (0.25, 0.5, 0.75, 1.0, 1.5)  # of the question's eps: the grid where none is given
 
-Attacks = Sequence[str | Attack] | Mapping[str, str | Attack]
+Attacks = str | Attack | Sequence[str | Attack] | Mapping[str, str | Attack]
 
 
 @dataclass(frozen=True, repr=False)
@@ -98,6 +98,29 @@ class Report:
             f"Report(robust accuracy {percent(robust)} {interval(robust)} at {self.summary.threat} "
             f"eps={self.plan.eps:g}, clean {percent(self.summary.clean)}, {len(self.warnings)} warnings)"
         )
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the table of `show`, and the warnings."""
+        from ..report.notebook import summary_html
+
+        return summary_html(self.summary)
+
+    def frame(self) -> Any:
+        """The rows as a pandas DataFrame. MissingPackage where pandas is not installed."""
+        from ..report.export import frame
+
+        return frame(self.folder)
+
+    def examples(self, attack: str | None = None, eps: float | None = None) -> dict[str, Tensor]:
+        """The adversarial examples that were kept, of the first `keep` samples: `x_adv` (K, *S) float32, `id`, `label` and `predicted`
+        (K,) int64, and `success` (K,) bool.
+
+        attack: the name of an attack or stage; None: of each sample one that fooled the model, by whatever attack, or else its last. eps:
+        a radius of the grid; None: that of the question. InputError where there is no such attack or radius.
+        """
+        from .kept import kept_examples
+
+        return kept_examples(self.folder, attack, self.plan.eps if eps is None else eps)
 
     def show(self, console: Console | None = None) -> None:
         """Print the table of accuracies with their intervals, and the warnings."""
@@ -165,7 +188,7 @@ def evaluate(
     check_counts(workers=workers, samples=samples, batch_size=batch_size, shard=shard)
     check_counts(0, keep=keep)
     check_seed(seed)
-    threat = parse_threat(threat) if isinstance(threat, str) else threat
+    threat = as_threat(threat)
     parse_goal(goal)
     samples_of = as_data(data, bounds or (0.0, 1.0))
     if isinstance(model, str) and output is not None:
@@ -271,25 +294,6 @@ def run_plan(
     return Report(plan, read_run(folder).summary, folder, temporary)
 
 
-def try_out(victim: Victim, data: Samples) -> None:
-    """Ask the victim about the first few samples, so that what is wrong with it as a whole is said before a run begins."""
-    x, _ = data.batch(range(min(len(data), 8)))
-    x = x.to(victim.dtype)
-    check_inputs(x, victim)
-    try:
-        with torch.no_grad(), victim.undisturbed(0):
-            outputs = check_outputs(victim(x.to(victim.device)), len(x))
-    except InputError:
-        raise
-    except Exception:  # perhaps one bad sample: the run will find out which, and go on without it
-        return
-    if outputs.shape[1] < len(data.classes):
-        raise InputError(
-            f"label {len(data.classes) - 1} of {data.name} is out of range: the model has {outputs.shape[1]} classes, "
-            f"0 to {outputs.shape[1] - 1}"
-        )
-
-
 def resolve(plan: Plan, victim: Victim, data: Samples) -> Plan:
     """The plan with its texts expanded and with what its names stand for, by content."""
     plan = expand(plan, parse_attack, parse_threat)
@@ -331,14 +335,14 @@ def _grid(threat: Threat, grid: Sequence[float] | None, data: Samples, victim: V
 
 def _entries(attacks: Attacks, threat: Threat) -> tuple[AttackEntry, ...]:
     """Name, role and value of each attack, under a union for each ball, and of the noise baseline; a string is its own name."""
-    if isinstance(attacks, str):
+    if isinstance(attacks, str | Attack):
         attacks = [attacks]
     pairs = [*attacks.items()] if isinstance(attacks, Mapping) else [*zip(names_of(attacks), attacks, strict=True)]
     if not pairs:
         raise InputError("no attack is given; name at least one, such as 'pgd'")
     entries = []
     for name, value in pairs:
-        attack = parse_attack(value) if isinstance(value, str) else value
+        attack = as_attack(value)
         about = entry_of(value).about if isinstance(value, str) else ""
         if _is_noise(attack):
             entries.append(AttackEntry(name=name, role="noise", value=encode(attack, name), about=about))

@@ -26,7 +26,7 @@ def fool(
     *,
     confidence: float | None = 0.99,
     attack: Attack | None = None,
-    threat: Threat | None = None,
+    threat: str | Threat | None = None,
     bounds: tuple[float, float] = (0.0, 1.0),
     seed: int = 0,
     output: str | int | None = None,

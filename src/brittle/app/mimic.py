@@ -20,6 +20,7 @@ from ..core.trial import attempt
 from ..core.victim import Victim, as_victim, refuse_training_mode
 from ..errors import InputError
 from ..ranges import check_counts, check_seed
+from ..threats import as_threat
 from ..victims.layers import cut
 
 
@@ -58,7 +59,7 @@ def mimic(
     model: Victim | nn.Module | Callable[[Tensor], Tensor],
     x: Tensor,
     guide: Tensor,
-    threat: Threat,
+    threat: str | Threat,
     *,
     layer: str | None = None,
     attack: Attack | None = None,
@@ -101,7 +102,7 @@ def mimic(
         _check_like(among, x, victim, "among")
     ids = torch.arange(len(x)) if ids is None else ids
     check_indices(ids, len(x), "ids")
-    run = _Run(attack, threat, victim, cut(victim, layer), within, seed, budget)
+    run = _Run(attack, as_threat(threat), victim, cut(victim, layer), within, seed, budget)
     with victim.undisturbed(seed):
         size = batch_size or max(len(x), 1)
         pool = None if among is None else torch.cat([run.features(part) for part in torch.split(among, size)])

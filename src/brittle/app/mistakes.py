@@ -157,6 +157,8 @@ def _forms(x: Tensor) -> dict[str, Tensor]:
     flat = {"flat: let the model begin with nn.Flatten()": x.flatten(1)} if x.ndim > 2 else {}
     if x.ndim != 4:
         return flat
+    if x.shape[3] in (1, 3, 4):
+        flat = {"channels first: give x.permute(0, 3, 1, 2)": x.permute(0, 3, 1, 2)} | flat
     if x.shape[1] == 3:
         other = {"grey: give grey pictures, of a folder images:FOLDER?grey=1": x.mean(1, keepdim=True)}
     else:

@@ -23,7 +23,7 @@ from ..data.samples import Samples, as_data
 from ..errors import InputError
 from ..ranges import check_counts, check_seed
 from ..report.shares import Share, share
-from ..threats import parse_threat
+from ..threats import as_threat
 from ..victims.ensemble import ensemble
 from ..victims.preprocess import as_taken
 from .attack import attack as run_attack
@@ -116,7 +116,7 @@ def transfer(
     """
     check_counts(samples=samples, batch_size=batch_size)
     check_seed(seed)
-    threat = parse_threat(threat) if isinstance(threat, str) else threat
+    threat = as_threat(threat)
     if not surrogates or not targets:
         raise InputError("transfer needs a surrogate and a target; name at least one of each")
     source = as_data(data, bounds or (0.0, 1.0))

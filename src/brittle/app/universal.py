@@ -18,6 +18,7 @@ from ..core.victim import Victim, as_victim, refuse_training_mode
 from ..data.samples import Samples, as_data
 from ..errors import InputError
 from ..ranges import check_counts, check_seed
+from ..threats import as_threat
 from ..victims.preprocess import as_taken
 
 Rise = Callable[[Tensor, Tensor, Tensor], Tensor]  # (outputs (B, C), labels (B,), ids) -> (B,), to be ascended
@@ -27,7 +28,7 @@ Rise = Callable[[Tensor, Tensor, Tensor], Tensor]  # (outputs (B, C), labels (B,
 def universal(
     model: Victim | nn.Module | Callable[[Tensor], Tensor],
     data: object,
-    threat: Threat,
+    threat: str | Threat,
     *,
     targets: int | None = None,
     samples: int | None = None,
@@ -57,6 +58,7 @@ def universal(
     """
     check_counts(epochs=epochs, batch_size=batch_size, samples=samples)
     check_seed(seed)
+    threat = as_threat(threat)
     victim = as_victim(model, bounds, output=output)
     source = as_taken(as_data(data), victim)
     if victim.module is not None:

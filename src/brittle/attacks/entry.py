@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from ..core.access import Access
 from ..core.problem import Attack
+from ..keywords import naming
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,9 @@ class Entry:
         """What it does: the first paragraph of its documentation up to the cost, without the full stop."""
         paragraph = (inspect.getdoc(self.recipe) or "").split("\n\n")[0]
         return paragraph.replace("\n", " ").partition(" Cost: ")[0].rstrip(".")
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "recipe", naming(self.recipe))
 
     @property
     def access(self) -> Access:

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..core.problem import Attack
 from ..errors import InputError, unknown
+from ..keywords import unknown_option
 from ..specs import Call, parse_call, parse_number
 from . import combine, decision, fixed, minimum, score
 from .autoattack import autoattack
@@ -108,7 +109,7 @@ def called(call: Call, recipe: Callable[..., Any], text: str) -> Any:
     values = {}
     for key, value in call.named.items():
         if key not in signature.parameters:
-            raise unknown(f"option of {call.name}", key, signature.parameters)
+            raise unknown_option(call.name, key, signature.parameters)
         values[key] = _convert(value, hints[key], f"{key} of {call.name}")
     lacking = [p.name for p in signature.parameters.values() if p.default is p.empty and p.name not in values]
     if lacking:

@@ -48,16 +48,21 @@ def of_classes(loss: Loss) -> Loss:
     return checked
 
 
-def find_loss(name: str) -> Loss:
+def find_loss(name: object) -> Loss:
     """The registered loss of that name."""
+    if not isinstance(name, str):
+        raise InputError(
+            f"loss={getattr(name, '__name__', type(name).__name__)} is no name; give one of `brittle list losses`, or give "
+            "your own function (outputs (B, C), goal) -> (B,) a name with @brittle.register_loss('mine') and write loss='mine'"
+        )
     if name not in LOSSES:
         raise unknown("loss", name, LOSSES)
     return LOSSES[name]
 
 
-def find_slope(name: str) -> Loss:
+def find_slope(name: object) -> Loss:
     """(outputs (B, C), goal) -> d loss / d outputs (B, C) of the registered loss of that name."""
-    return SLOPES[name] if name in SLOPES else partial(_slope_by_autograd, find_loss(name))
+    return SLOPES[name] if isinstance(name, str) and name in SLOPES else partial(_slope_by_autograd, find_loss(name))
 
 
 def _slope_by_autograd(loss: Loss, outputs: Tensor, goal: Goal) -> Tensor:

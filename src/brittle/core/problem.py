@@ -97,6 +97,7 @@ class NormBall(Region, Protocol):
     def within(self, radius: Tensor) -> NormBall: ...
 
 
+@runtime_checkable
 class Threat(Protocol):
     """A plan-able value that makes regions."""
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from ..errors import InputError, Unreachable
 from .access import Access
 from .context import Bound, Context
+from .devices import as_device
 from .outputs import Output, Reading, logits_of
 from .recording import recording
 from .seen import digest_of, see
@@ -145,7 +146,7 @@ def _wrapped(
         _refuse_uninitialised(model)
         model = _normal(model)
         home = _home(model)
-        wanted = torch.device(device) if device is not None else home
+        wanted = as_device(device) if device is not None else home
         if _elsewhere(wanted, home):
             model = copy.deepcopy(model).to(wanted)
         module: nn.Module | None = model
@@ -154,7 +155,7 @@ def _wrapped(
         seen = see(model)
         module = _in_callable(seen.modules)
         home = _home(module) if module is not None else CPU
-        wanted = torch.device(device) if device is not None else home
+        wanted = as_device(device) if device is not None else home
         if module is not None and _elsewhere(wanted, home):
             raise InputError(
                 f"the callable's weights are on {home}, and a callable cannot be copied to {wanted}; give device={str(home)!r}, or move "

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from ..core.labels import seeming
@@ -102,6 +102,10 @@ def as_data(data: object, bounds: tuple[float, float] = (0.0, 1.0)) -> Samples:
 
     if isinstance(data, str):
         return open_data(data)
+    if isinstance(data, nn.Module):
+        raise InputError(
+            f"the data are a {type(data).__name__}, which is a model; the model comes first: (model, data, ...)"
+        )
     if isinstance(data, ArraySamples) or (hasattr(data, "batch") and hasattr(data, "bounds")):
         return data  # type: ignore[return-value]
     if isinstance(data, DataLoader):

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from ..errors import InputError, unknown
+from ..errors import InputError, MissingPackage, unknown
 from ..files import write_whole
 from .read import read_run
 
@@ -32,6 +32,15 @@ def export(run: str | Path, out: str | Path, format: str | None = None) -> Path:
     data = _WRITERS[chosen](read_run(run).rows)
     write_whole(path, data)
     return path
+
+
+def frame(run: str | Path) -> Any:
+    """Every row of a run as a pandas DataFrame. MissingPackage where pandas is not installed."""
+    try:
+        import pandas  # noqa: F401, to_pandas asks for it only at the end
+    except ImportError:
+        raise MissingPackage("pandas", "a DataFrame of the rows", "pandas") from None
+    return read_run(run).rows.to_pandas()
 
 
 def _csv(rows: pa.Table) -> bytes:

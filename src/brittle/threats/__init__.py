@@ -2,7 +2,7 @@
 
 from .ball import Ball, BallRegion, Box, box, l0, l1, l2, linf
 from .mask import Mask
-from .registry import THREATS, parse_threat
+from .registry import THREATS, as_threat, parse_threat
 from .semantic import Composite, Semantic, blur, brightness, composite, contrast, hue, saturation
 from .spatial import Flow, Spatial, SpatialRegion, flow, spatial
 from .union import Union, UnionRegion, union
@@ -20,6 +20,7 @@ __all__ = [
     "SpatialRegion",
     "Union",
     "UnionRegion",
+    "as_threat",
     "blur",
     "box",
     "brightness",

@@ -38,6 +38,26 @@ _PARTS: dict[str, tuple[str, ...]] = {  # what threats are made of that are made
 }
 
 
+def as_threat(given: str | Threat) -> Threat:
+    """A threat value, or the one that a string names. InputError for what is none, such as a bare number."""
+    if isinstance(given, str):
+        return parse_threat(given)
+    if isinstance(given, int | float):
+        raise InputError(
+            f"the threat is the number {given:g}, which says how far but not in which norm; "
+            f"give brittle.linf({given:g}) or brittle.l2({given:g})"
+        )
+    if isinstance(given, type) or not isinstance(given, Threat):
+        name = getattr(given, "__name__", "")
+        mend = (
+            f"did you forget its size, as in brittle.{name}(8 / 255)?"
+            if name
+            else "give brittle.linf(8 / 255) or 'linf:8/255'"
+        )
+        raise InputError(f"{name or type(given).__name__!r} is not a threat; {mend}")
+    return given
+
+
 def parse_threat(text: str) -> Threat:
     """`linf:8/255`, `l0:10,mask=allowed.png`, `box`, `spatial:angle_deg=20,shift=0.1`, `hue:0.5`, `composite:hue=0.5,linf=8/255`,
     `union:linf=8/255,l2=0.5,l1=12`."""

@@ -10,10 +10,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..core.devices import as_device
 from ..core.outputs import Output
 from ..core.victim import Victim, as_victim, refuse_training_mode
 from ..data.options import parse_bounds
-from ..errors import InputError, unknown
+from ..errors import unknown
 from ..specs import Source, parse_source
 from .files import open_net, open_torch
 from .huggingface import open_hf
@@ -104,7 +105,7 @@ def open_victim(
     if scheme.named and read_as.part is not None:
         source.options["output"], read_as = str(read_as.part), Output(kind=read_as.kind)
     given = parse_bounds(source.options["bounds"]) if "bounds" in source.options else None
-    request = Request(text, source, _device(device), trust, given or bounds, given)
+    request = Request(text, source, None if device is None else as_device(device), trust, given or bounds, given)
     victim = scheme.open(request)
     return victim if read_as == Output() else victim.reading(str(read_as))
 
@@ -117,19 +118,6 @@ def with_output(text: str, output: str | int) -> str:
 def known_victims() -> dict[str, str]:
     """The schemes of VICTIM strings, each with a line about it."""
     return {name: scheme.about for name, scheme in SCHEMES.items()}
-
-
-def _device(device: torch.device | str | None) -> torch.device | None:
-    """The device, tried: a name that parses may still not be there."""
-    if device is None:
-        return None
-    try:
-        return torch.empty(0, device=device).device
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(
-            f"device {str(device)!r} cannot be used ({reason}); give cpu, or cuda on a machine that has it"
-        ) from error
 
 
 def opened(
