@@ -8,7 +8,7 @@ import stat
 from pathlib import Path
 
 from .errors import InputError
-from .outside import printable, reading
+from .outside import reading
 
 TEMPORARY = ".tmp"  # ending of a file that is not yet whole
 _KINDS = (
@@ -22,13 +22,13 @@ _KINDS = (
 
 def user_path(text: str | os.PathLike[str]) -> Path:
     """The path as people write it, `~` and `~name` for homes. InputError where there is no such home."""
-    with reading(f"the path {printable(str(text))!r} names no place", "write the folder's name out"):
+    with reading(f"the path {str(text)!r} names no place", "write the folder's name out"):
         return Path(text).expanduser()
 
 
 def status(path: Path) -> os.stat_result | None:
     """What is there, symlinks followed; None where nothing is. InputError for a path that can name nothing, or may not be looked at."""
-    with reading(f"{printable(str(path))} cannot be looked at", "give the path of a file or folder of yours"):
+    with reading(f"{path} cannot be looked at", "give the path of a file or folder of yours"):
         try:
             return path.stat()
         except (FileNotFoundError, NotADirectoryError):
@@ -42,17 +42,15 @@ def regular_file(path: Path, wanted: str) -> Path:
     """
     found = status(path)
     if found is None:
-        raise InputError(f"{printable(str(path))} does not exist; give {wanted}")
+        raise InputError(f"{path} does not exist; give {wanted}")
     if not stat.S_ISREG(found.st_mode):
-        raise InputError(f"{printable(str(path))} is {_kind(found.st_mode)}; give {wanted}")
+        raise InputError(f"{path} is {_kind(found.st_mode)}; give {wanted}")
     return path
 
 
 def make_folder(folder: Path) -> Path:
     """The folder, with those above it. InputError where it cannot be made."""
-    with reading(
-        f"the folder {printable(str(folder))} cannot be made", "give a place that is yours, with no file of that name"
-    ):
+    with reading(f"the folder {folder} cannot be made", "give a place that is yours, with no file of that name"):
         folder.mkdir(parents=True, exist_ok=True)
     return folder
 
@@ -66,9 +64,7 @@ def write_durably(path: Path, data: bytes) -> None:
     target = Path(os.path.realpath(path))
     found = status(target)
     if found is not None and not stat.S_ISREG(found.st_mode):
-        raise InputError(
-            f"{printable(str(path))} is {_kind(found.st_mode)}, which is not replaced; give the path of a file"
-        )
+        raise InputError(f"{path} is {_kind(found.st_mode)}, which is not replaced; give the path of a file")
     temporary = target.with_name(f"{secrets.token_hex(8)}{TEMPORARY}")  # nobody else's, whatever lies there already
     try:
         with open(temporary, "xb") as file:
@@ -91,9 +87,7 @@ def write_durably(path: Path, data: bytes) -> None:
 
 def write_whole(path: Path, data: bytes) -> None:
     """The same for a file that the user named: InputError where it cannot be written."""
-    with reading(
-        f"{printable(str(path))} cannot be written", "give a file in a folder that exists, is yours and has space"
-    ):
+    with reading(f"{path} cannot be written", "give a file in a folder that exists, is yours and has space"):
         write_durably(path, data)
 
 

@@ -6,11 +6,10 @@ libraries, SystemExit. A reader does not list them; it says what it reads and wh
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from .errors import InputError
+from .errors import InputError, printable
 
 LONGEST = 300  # characters of a reason: some libraries put the whole file into theirs
 _PASSES = (
@@ -57,20 +56,6 @@ def reason(error: BaseException) -> str:
     if isinstance(error, _SPEAKS):
         return text or ("not enough memory" if isinstance(error, MemoryError) else type(error).__name__)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
-def printable(text: str) -> str:
-    """The text with every character that a terminal would obey, or not show, written as its escape: ESC becomes `\\x1b`.
-
-    Line breaks, tabs and all kinds of space stay.
-    """
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(c if _is_shown(c) else c.encode("unicode_escape").decode("ascii") for c in text)
-
-
-def _is_shown(character: str) -> bool:
-    return character.isprintable() or character in "\n\t" or unicodedata.category(character) == "Zs"
 
 
 def _text(error: BaseException) -> str:

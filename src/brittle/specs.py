@@ -18,6 +18,8 @@ class Source:
 
 def parse_source(text: str) -> Source:
     """`py:nets:build?width=4` -> Source("py", "nets:build", {"width": "4"})."""
+    if not _is_text(text):  # it is kept in files, as UTF-8
+        raise InputError(f"{text!r} holds bytes that are no UTF-8 text; rename what it names")
     head, _, query = text.strip().partition("?")
     scheme, _, rest = head.partition(":")
     if not scheme:
@@ -29,6 +31,10 @@ def parse_source(text: str) -> Source:
             raise InputError(f"{part!r} in {text!r} is not key=value")
         options[key] = value
     return Source(scheme, rest, options)
+
+
+def _is_text(text: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,11 @@ def parse_call(text: str) -> Call:
         else:
             named[key.strip()] = value.strip()
     return Call(name, tuple(positional), named)
+
+
+def parse_whole(text: str) -> int | None:
+    """`40` -> 40; None for what is no whole number of 0 or more that fits into 64 bits."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else None
 
 
 def parse_number(text: str) -> float:

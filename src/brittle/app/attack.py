@@ -25,7 +25,7 @@ from ..core.problem import Attack, Threat
 from ..core.recording import followed, recording
 from ..core.trial import attempt
 from ..core.victim import Victim, as_victim, refuse_training_mode
-from ..data.samples import Array
+from ..data.rows import Array
 from ..errors import InputError
 from ..files import make_folder, write_whole
 from ..ranges import check_counts, check_seed

@@ -12,7 +12,8 @@ from typing import Any
 from ..core.problem import Attack
 from ..errors import InputError, unknown
 from ..keywords import unknown_option
-from ..specs import Call, parse_call, parse_number
+from ..outside import reading
+from ..specs import Call, parse_call, parse_number, parse_whole
 from . import combine, decision, fixed, minimum, score
 from .autoattack import autoattack
 from .directions import DIRECTIONS, Direction
@@ -114,7 +115,8 @@ def called(call: Call, recipe: Callable[..., Any], text: str) -> Any:
     lacking = [p.name for p in signature.parameters.values() if p.default is p.empty and p.name not in values]
     if lacking:
         raise InputError(f"{text!r} lacks {' and '.join(lacking)}; write {call.name}:{lacking[0]}=...")
-    return recipe(**values)
+    with reading(f"{text!r} cannot be made", "give options in their ranges"):
+        return recipe(**values)
 
 
 def _convert(text: str, kind: Any, where: str) -> Any:
@@ -126,10 +128,10 @@ def _convert(text: str, kind: Any, where: str) -> Any:
             raise InputError(f"{where} is {text!r}; write true or false")
         return text.lower() in ("true", "1")
     if int in kinds:
-        try:
-            return int(text)
-        except ValueError:
-            raise InputError(f"{where} is {text!r}; write a whole number") from None
+        number = parse_whole(text.removeprefix("-"))
+        if number is None:
+            raise InputError(f"{where} is {text!r}; write a whole number")
+        return -number if text.startswith("-") else number
     return parse_number(text) if float in kinds else text
 
 

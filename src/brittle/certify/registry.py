@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..errors import InputError, unknown
-from ..specs import parse_call
+from ..specs import parse_call, parse_whole
 from .methods import Certifier, Crown, Interval, InTurn
 
 
@@ -64,6 +64,6 @@ def parse_certifier(text: str) -> Certifier:
                 if known
                 else InputError(f"{call.name} has no options; drop {key!r}")
             )
-        if not value.isdigit():
+        if parse_whole(value) is None:
             raise InputError(f"{key} of {call.name} is {value!r}; write a whole number")
-    return recipe(**{key: int(value) for key, value in call.named.items()})
+    return recipe(**{key: parse_whole(value) for key, value in call.named.items()})

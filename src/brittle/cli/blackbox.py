@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import InputError
+from ..specs import parse_whole
 from . import options
 from .screen import console, say
 
@@ -92,7 +93,8 @@ def table(study: Study) -> Table:
 
 
 def _counts(text: str) -> tuple[int, ...]:
-    parts = [part.strip() for part in text.split(",")]
-    if not all(part.isdecimal() for part in parts):
+    counts = [parse_whole(part.strip()) for part in text.split(",")]
+    known = tuple(count for count in counts if count is not None)
+    if len(known) < len(counts):
         raise InputError(f"--steps {text} are no numbers of steps; write for example 1,5,10,20")
-    return tuple(map(int, parts))
+    return known

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ..errors import InputError
+from ..specs import parse_whole
 from .listed import known_attack, known_attacks, known_threat
 
 _VICTIM = "py:module:function, net:FILE.safetensors, timm:NAME, torchvision:NAME, hf:ID and more: brittle list victims"
@@ -50,7 +51,8 @@ def class_index(text: str, classes: tuple[str, ...], option: str, others: str = 
     """The class that a name or a number says."""
     if text in classes:
         return classes.index(text)
-    if text.isdigit() and int(text) < len(classes):
-        return int(text)
+    number = parse_whole(text)
+    if number is not None and number < len(classes):
+        return number
     shown = ", ".join(classes[:10]) + (", ..." if len(classes) > 10 else "")
     raise InputError(f"{option} {text!r} is no class of these data ({shown}){others}")

@@ -10,6 +10,8 @@ from pathlib import Path
 import pooch
 
 from ..errors import InputError
+from ..files import user_path
+from ..outside import reading
 
 
 @dataclass(frozen=True)
@@ -27,14 +29,14 @@ def folders(dataset: str) -> Iterator[Path]:
     root = os.environ.get("BRITTLE_DATA")
     names = dict.fromkeys((dataset, dataset.replace("-", "_")))
     if root:
-        yield from (Path(root).expanduser() / top / name for top in ("data", "") for name in names)
+        yield from (user_path(root) / top / name for top in ("data", "") for name in names)
     yield cache() / dataset
 
 
 def cache() -> Path:
     """$BRITTLE_CACHE, or the platform's cache folder."""
     named = os.environ.get("BRITTLE_CACHE")
-    return Path(named).expanduser() if named else Path(pooch.os_cache("brittle"))
+    return user_path(named) if named else Path(pooch.os_cache("brittle"))
 
 
 def find(dataset: str, pattern: str) -> list[Path]:
@@ -63,6 +65,11 @@ def download(published: Published, folder: Path) -> Path:
     mirror = os.environ.get("BRITTLE_DATA_URL")
     base = f"{mirror.rstrip('/')}/{published.dataset}" if mirror else published.home.rstrip("/")
     url = f"{base}/{published.file}"
+    with reading(f"{url} cannot be downloaded", f"check the connection, or put {published.file} into {folder}"):
+        return _retrieved(published, url, folder)
+
+
+def _retrieved(published: Published, url: str, folder: Path) -> Path:
     try:
         return Path(pooch.retrieve(url, f"md5:{published.md5}", fname=published.file, path=folder))
     except ValueError as error:

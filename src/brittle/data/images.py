@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import os
+import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,14 +16,17 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from ..errors import InputError
+from ..errors import InputError, printable
+from ..files import regular_file, status, user_path
+from ..outside import reading
+from ..pictures import MOST, picture
 from ..specs import Source
 from .framing import Framing
-from .options import parse_choice, parse_size, required_path
-from .samples import Array, Samples, as_labels, as_rows
+from .options import parse_choice, parse_count, parse_size, required_path
+from .rows import Array
+from .samples import Samples, as_labels, as_rows
 
 SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"))
-UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)  # all that Pillow raises
 SWAPS_SIDES = (5, 6, 7, 8)  # the EXIF orientations that turn a picture by a quarter
 
 
@@ -35,12 +40,13 @@ class ImageSamples:
     classes: tuple[str, ...]
     grey: bool
     framing: Framing | None = None  # None: as they are, all of one size
+    most: int = MOST  # pixels that a file may have
     bounds: tuple[float, float] = (0.0, 1.0)
 
     @cached_property
     def size(self) -> tuple[int, int]:
         """Height and width. Raises InputError where the files are as they are and differ."""
-        return self.framing.size if self.framing else _common_size(self.files)
+        return self.framing.size if self.framing else _common_size(self.files, self.most)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -53,7 +59,7 @@ class ImageSamples:
         rows = as_rows(ids, len(self), self.name)
         x = np.empty((len(rows), *self.shape), dtype=np.float32)
         for place, row in enumerate(rows):
-            picture = decode(self.files[row], self.grey, self.framing)
+            picture = decode(self.files[row], self.grey, self.framing, self.most)
             if picture.shape != self.shape:
                 raise InputError(
                     f"{self.files[row]} is {picture.shape[1]}x{picture.shape[2]}, no longer "
@@ -68,26 +74,29 @@ class ImageSamples:
         hasher = hashlib.sha256(f"{len(self)} {self.shape} {self.framing}".encode())
         hasher.update(self.labels.tobytes())
         for path in self.files:
-            with _reading(path), path.open("rb") as file:
+            regular_file(path, "an image file")
+            with reading(f"{path} cannot be read as an image", "mend or remove it"), path.open("rb") as file:
                 hasher.update(hashlib.file_digest(file, "sha256").digest())
         return hasher.hexdigest()[:32]
 
 
 def open_images(source: Source) -> Samples:
-    """`images:FOLDER[?labels=FILE&size=224&grey=1]`.
+    """`images:FOLDER[?labels=FILE&size=224&grey=1&pixels=50000000]`.
 
-    With a CSV (`labels.csv` in the folder, or `labels=`) its columns `file` (relative to the folder) and `label` (class
-    index or class name) count and others are ignored; otherwise each subfolder is a class, in alphabetical order.
+    With a CSV (`labels.csv` in the folder, or `labels=`) its columns `file` (relative to the folder, and in it) and `label`
+    (class index or class name) count and others are ignored; otherwise each subfolder is a class, in alphabetical order.
     `size=224` or `size=180x240` (height x width) resizes with anti-aliasing and does not keep proportions; without it
-    they are framed as the victim takes them, see `as_taken`, or must all have one size.
+    they are framed as the victim takes them, see `as_taken`, or must all have one size. `pixels=` is the most that a file may have.
 
     `images:FILE?label=CLASS` is one picture of that class, by name or number.
     """
     folder = required_path(source, "a folder of images, or one image")
-    unfit = "labels" if folder.is_file() else "label"
+    alone = not folder.is_dir()
+    unfit = "labels" if alone else "label"
     if unfit in source.options:
-        raise InputError(f"{unfit}= is no option for {'one image' if folder.is_file() else 'a folder'}; leave it away")
-    if folder.is_file():
+        raise InputError(f"{unfit}= is no option for {'one image' if alone else 'a folder'}; leave it away")
+    if alone:
+        regular_file(folder, "a folder of images, or one image")
         files, labels, classes = _from_file(folder, source.options)
     else:
         named = source.options.get("labels")
@@ -96,60 +105,48 @@ def open_images(source: Source) -> Samples:
     grey = parse_choice(source.options, "grey", ("0", "1"), "0") == "1"
     wanted = source.options.get("size")
     framing = Framing.stretched(parse_size(wanted)) if wanted else None
-    return ImageSamples(files, labels, f"images:{folder.name}", classes, grey, framing)
+    most = parse_count(source.options, "pixels", MOST)
+    return ImageSamples(files, labels, printable(f"images:{folder.name}"), classes, grey, framing, most=most)
 
 
-def decode(path: Path, grey: bool, framing: Framing | None) -> Array:
+def decode(path: Path, grey: bool, framing: Framing | None, most: int = MOST) -> Array:
     """One image as float32 (1 or 3, H, W) in [0, 1]: upright, alpha over white, 16-bit grey kept at its full depth.
 
     Framed, if so wanted, unless it has that size already.
     """
-    with _reading(path), Image.open(path) as opened:
-        picture = ImageOps.exif_transpose(opened)
-        if picture.mode == "F":
+    with picture(path, most) as opened:
+        upright = ImageOps.exif_transpose(opened)
+        if upright.mode == "F":
             raise InputError(f"{path} holds floating-point pixels, whose range is unknown; save it with 8 or 16 bits")
-        if picture.mode.startswith("I"):  # I;16 and its kin; I is what some 16-bit files are read as
-            deep = np.asarray(picture).astype(np.float32) / 65535
+        if upright.mode.startswith("I"):  # I;16 and its kin; I is what some 16-bit files are read as
+            deep = np.asarray(upright).astype(np.float32) / 65535
             if deep.min() < 0 or deep.max() > 1:
                 raise InputError(f"{path} has pixels beyond 16 bits; save it with 8 or 16 bits")
-            picture = Image.fromarray(deep)
+            upright = Image.fromarray(deep)
         else:
-            picture = _flat(picture).convert("L" if grey else "RGB")
-        if framing is not None and (picture.height, picture.width) != framing.size:
-            picture = framing.apply(picture)
-        pixels = np.asarray(picture)
+            upright = _flat(upright).convert("L" if grey else "RGB")
+        if framing is not None and (upright.height, upright.width) != framing.size:
+            upright = framing.apply(upright)
+        pixels = np.asarray(upright)
     scaled = pixels if pixels.dtype == np.float32 else pixels.astype(np.float32) / np.float32(255)
     if scaled.ndim == 2:
         return np.ascontiguousarray(np.broadcast_to(scaled, (1 if grey else 3, *scaled.shape)))
     return np.ascontiguousarray(scaled.transpose(2, 0, 1))
 
 
-class _reading:
-    """Turns what Pillow and the file system raise into a sentence that names the file."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, UNREADABLE) and not isinstance(error, InputError):
-            raise InputError(f"{self.path} cannot be read as an image ({error}); mend or remove it") from error
-
-
-def _flat(picture: Image.Image) -> Image.Image:
+def _flat(given: Image.Image) -> Image.Image:
     """Transparent images composited on white; others as they are."""
-    if not (picture.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in picture.info):
-        return picture
-    straight = picture.convert("RGBA")
+    if not (given.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in given.info):
+        return given
+    straight = given.convert("RGBA")
     return Image.alpha_composite(Image.new("RGBA", straight.size, "white"), straight)
 
 
-def _common_size(files: tuple[Path, ...]) -> tuple[int, int]:
+def _common_size(files: tuple[Path, ...], most: int) -> tuple[int, int]:
     """Height and width of all files, from their headers. Raises InputError when they differ."""
-    first = _size(files[0])
+    first = _size(files[0], most)
     for path in files[1:]:
-        size = _size(path)
+        size = _size(path, most)
         if size != first:
             raise InputError(
                 f"images have unequal sizes: {files[0].name} is {first[0]}x{first[1]} and {path.name} is "
@@ -158,10 +155,10 @@ def _common_size(files: tuple[Path, ...]) -> tuple[int, int]:
     return first
 
 
-def _size(path: Path) -> tuple[int, int]:
-    with _reading(path), Image.open(path) as picture:
-        width, height = picture.size
-        return (width, height) if picture.getexif().get(0x0112) in SWAPS_SIDES else (height, width)
+def _size(path: Path, most: int) -> tuple[int, int]:
+    with picture(path, most) as opened:
+        width, height = opened.size
+        return (width, height) if opened.getexif().get(0x0112) in SWAPS_SIDES else (height, width)
 
 
 def _from_file(path: Path, options: Mapping[str, str]) -> tuple[tuple[Path, ...], Array, tuple[str, ...]]:
@@ -176,8 +173,10 @@ def _from_file(path: Path, options: Mapping[str, str]) -> tuple[tuple[Path, ...]
 
 def _from_folders(folder: Path) -> tuple[tuple[Path, ...], Array, tuple[str, ...]]:
     """Files, labels and class names of FOLDER/CLASS/**; an empty class folder keeps its place in the order."""
-    classes = tuple(sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith((".", "__"))))
-    found = [(path, label) for label, name in enumerate(classes) for path in _images_in(folder / name)]
+    with reading(f"the folder {folder} cannot be looked through", "give a folder of yours"):
+        folders = sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith((".", "__")))
+        found = [(path, label) for label, name in enumerate(folders) for path in _images_in(folder / name)]
+    classes = tuple(map(printable, folders))  # what no text can hold is written as its escape
     if not found:
         raise InputError(
             f"{folder} has no images in class folders and no labels.csv; put the images of each class into a folder"
@@ -189,13 +188,14 @@ def _from_folders(folder: Path) -> tuple[tuple[Path, ...], Array, tuple[str, ...
 
 
 def _images_in(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
+    named = (p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
+    return sorted(regular_file(p, "a folder of image files") for p in named if not p.is_dir())
 
 
 def _labels_file(folder: Path, named: str) -> Path:
-    for path in (folder / named, Path(named).expanduser()):
-        if path.is_file():
-            return path
+    for path in (folder / named, user_path(named)):
+        if status(path) is not None:
+            return regular_file(path, "a CSV with columns file,label")
     raise InputError(
         f"labels={named} is neither a file in {folder} nor in the current folder; give a CSV with columns file,label"
     )
@@ -203,13 +203,10 @@ def _labels_file(folder: Path, named: str) -> Path:
 
 def _from_csv(folder: Path, table: Path) -> tuple[tuple[Path, ...], Array, tuple[str, ...]]:
     """Files, labels and class names from a CSV with the columns file and label."""
-    try:
-        with table.open(newline="", encoding="utf-8-sig") as lines:
-            records = list(csv.DictReader(lines))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(
-            f"{table} cannot be read as a CSV ({error}); save it as UTF-8 text with columns file,label"
-        ) from error
+    regular_file(table, "a CSV with columns file,label")
+    problem, mend = f"{table} cannot be read as a CSV", "save it as UTF-8 text with columns file,label"
+    with reading(problem, mend), table.open(newline="", encoding="utf-8-sig") as lines:
+        records = list(csv.DictReader(lines))
     if not records:
         raise InputError(f"{table} lists no images; give a header file,label and a line for each image")
     missing = [column for column in ("file", "label") if column not in records[0]]
@@ -221,12 +218,18 @@ def _from_csv(folder: Path, table: Path) -> tuple[tuple[Path, ...], Array, tuple
     for number, record in enumerate(records, 2):
         if not record["file"] or not record["label"]:
             raise InputError(f"line {number} of {table} has an empty file or label; fill it or remove the line")
-        if not (folder / record["file"]).is_file():
+        place = os.path.normpath(record["file"])
+        if os.path.isabs(place) or place.split(os.sep)[0] == os.pardir or not _is_file(folder / place):
             raise InputError(
                 f"{record['file']}, line {number} of {table}, is no file in {folder}; mend or remove the line"
             )
     labels, classes = _classes([record["label"].strip() for record in records], table)
     return tuple(folder / record["file"] for record in records), labels, classes
+
+
+def _is_file(path: Path) -> bool:
+    found = status(path)
+    return found is not None and stat.S_ISREG(found.st_mode)
 
 
 def _classes(column: list[str], table: Path) -> tuple[Array, tuple[str, ...]]:

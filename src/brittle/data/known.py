@@ -5,18 +5,22 @@ from __future__ import annotations
 import gzip
 import io
 import tarfile
-import zlib
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from ..errors import InputError
+from ..files import regular_file
+from ..outside import reading
+from ..pictures import picture_in
 from ..specs import Source
-from .arrays import channels_first, read_npz
+from .arrays import read_npz
 from .downloads import Published, find, obtain
 from .options import parse_choice
-from .samples import Array, ArraySamples, Samples
+from .rows import Array, StoredRows
+from .samples import ArraySamples, Samples
+
+LARGEST = 2**26  # bytes of an unpacked file; the largest of these sets has 47 million
 
 DIGITS = tuple("0123456789")
 FASHION = ("T-shirt/top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
@@ -67,11 +71,8 @@ def open_fashion_mnist(source: Source) -> Samples:
     images = "train-images-idx3-ubyte.gz" if split == "train" else "t10k-images-idx3-ubyte.gz"
     part = find("fashion-mnist", f"fashion_{split}*.npz")
     if part and not find("fashion-mnist", images):
-        x, labels = read_npz(part[0])
-        x = channels_first(x)
-    else:
-        x, labels = _idx_pair("fashion-mnist", split, FASHION_HOME)
-    return _counted(x, labels, "fashion-mnist", split, FASHION, 60_000)
+        return _counted(*read_npz(part[0]), "fashion-mnist", split, FASHION, 60_000)
+    return _counted(*_idx_pair("fashion-mnist", split, FASHION_HOME), "fashion-mnist", split, FASHION, 60_000)
 
 
 def open_cifar10(source: Source) -> Samples:
@@ -84,13 +85,12 @@ def open_cifar10(source: Source) -> Samples:
 
 def read_idx(path: Path, axes: int) -> Array:
     """A gzipped idx file of unsigned bytes with `axes` axes. Raises InputError when it is damaged or something else."""
-    try:
+    regular_file(path, "the file as its home publishes it")
+    with reading(f"{path} cannot be unpacked", "it is damaged or cut short, so remove it and fetch it again"):
         with gzip.open(path) as file:
-            raw = file.read()
-    except (OSError, EOFError, zlib.error) as error:
-        raise InputError(
-            f"{path} cannot be unpacked ({error}); it is damaged or cut short, so remove it and fetch it again"
-        ) from error
+            raw = file.read(LARGEST)
+        if len(raw) == LARGEST:
+            raise ValueError("it is larger than any of its kind")
     if raw[:4] != bytes((0, 0, 8, axes)):  # 8: unsigned byte
         raise InputError(
             f"{path} is no idx file with {axes} axes of bytes (it begins {raw[:4].hex()}); fetch it again from its home"
@@ -116,26 +116,22 @@ def _idx_pair(dataset: str, split: str, home: str) -> tuple[Array, Array]:
 
 def _parquet(paths: list[Path]) -> tuple[Array, Array]:
     """Images (N, 3, 32, 32) and labels of files with columns img {bytes, path} and label, ordered by name."""
-    import pyarrow
     from pyarrow import parquet
 
     images: list[Array] = []
     labels: list[Array] = []
     for path in paths:
-        try:
+        regular_file(path, "a Parquet file")
+        with reading(f"{path} is not CIFAR-10 in Parquet with columns img, label", "fetch it again"):
             table = parquet.read_table(path, columns=["img", "label"])
             encoded = table["img"].combine_chunks().field("bytes").to_pylist()
             for row, image in enumerate(encoded):
-                with Image.open(io.BytesIO(image)) as picture:
+                with picture_in(io.BytesIO(image), f"image {row} of {path}", 32 * 32) as picture:
                     pixels = np.asarray(picture.convert("RGB"))
                 if pixels.shape != (32, 32, 3):
                     raise ValueError(f"image {row} has shape {pixels.shape}, not (32, 32, 3)")
                 images.append(pixels)
             labels.append(table["label"].to_numpy())
-        except (OSError, ValueError, KeyError, TypeError, pyarrow.ArrowException) as error:
-            raise InputError(
-                f"{path} is not CIFAR-10 in Parquet with columns img, label ({error}); fetch it again"
-            ) from error
     if not images:
         raise InputError(f"{paths[0]} has no rows; fetch it again")
     return np.stack(images).transpose(0, 3, 1, 2), np.concatenate(labels)
@@ -144,14 +140,13 @@ def _parquet(paths: list[Path]) -> tuple[Array, Array]:
 def _cifar_binary(path: Path, split: str) -> tuple[Array, Array]:
     """Images and labels of the archive's records: a label byte, then 3 x 32 x 32 bytes."""
     names = [f"data_batch_{i}.bin" for i in range(1, 6)] if split == "train" else ["test_batch.bin"]
-    try:
-        with tarfile.open(path) as archive:
-            parts = [archive.extractfile(f"cifar-10-batches-bin/{name}") for name in names]
-            raw = b"".join(part.read() for part in parts if part is not None)
-    except (OSError, EOFError, KeyError, tarfile.TarError, zlib.error) as error:
-        raise InputError(
-            f"{path} is not the binary version of CIFAR-10 ({error}); remove it and fetch it again"
-        ) from error
+    regular_file(path, "the file as its home publishes it")
+    with (
+        reading(f"{path} is not the binary version of CIFAR-10", "remove it and fetch it again"),
+        tarfile.open(path) as archive,
+    ):
+        parts = [archive.extractfile(f"cifar-10-batches-bin/{name}") for name in names]
+        raw = b"".join(part.read(LARGEST) for part in parts if part is not None)
     if not raw or len(raw) % 3073:
         raise InputError(
             f"{path} holds {len(raw)} bytes, no whole number of records of 3073; remove it and fetch it again"
@@ -172,7 +167,9 @@ def _name(dataset: str, split: str) -> str:
     return dataset if split == "test" else f"{dataset}?split={split}"
 
 
-def _counted(x: Array, labels: Array, dataset: str, split: str, classes: tuple[str, ...], training: int) -> Samples:
+def _counted(
+    x: Array | StoredRows, labels: Array, dataset: str, split: str, classes: tuple[str, ...], training: int
+) -> Samples:
     """The samples, their name saying so when they are only a part of the published set."""
     full = training if split == "train" else 10_000
     part = "" if len(x) == full else f" ({len(x):,} of {full:,})"

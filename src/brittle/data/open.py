@@ -30,7 +30,7 @@ SCHEMES = {
     "cifar10": Scheme(open_cifar10, ("split",), "60,000 colour photographs of 32x32 in ten classes"),
     "images": Scheme(
         open_images,
-        ("labels", "label", "size", "grey"),
+        ("labels", "label", "size", "grey", "pixels"),
         "images:FOLDER, a folder for each class or a labels.csv; images:FILE?label=CLASS",
     ),
     "npz": Scheme(open_npz, ("bounds",), "npz:FILE, arrays x and y saved by NumPy"),

@@ -6,8 +6,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from ..errors import InputError, unknown
-from ..specs import Source, parse_number
+from ..files import regular_file, status, user_path
+from ..specs import Source, parse_number, parse_whole
 from .samples import as_bounds
+
+LARGEST = 50_000_000  # pixels that a picture may be scaled to
 
 
 def check_options(source: Source, known: Iterable[str]) -> None:
@@ -39,16 +42,34 @@ def parse_choice(options: Mapping[str, str], key: str, accepted: tuple[str, ...]
 def parse_size(text: str) -> tuple[int, int]:
     """Height and width in pixels: `224` -> (224, 224), `180x240` -> (180, 240)."""
     height, _, width = text.partition("x")
-    if not (height.isdecimal() and (width or height).isdecimal() and int(height) > 0 and int(width or height) > 0):
+    high, wide = parse_whole(height), parse_whole(width or height)
+    if not high or not wide:
         raise InputError(f"size={text} is no size; write pixels as size=224, or height x width as size=180x240")
-    return int(height), int(width or height)
+    if high * wide > LARGEST:
+        raise InputError(f"size={text} makes pictures of {high * wide:,} pixels; give at most {LARGEST:,}")
+    return high, wide
+
+
+def parse_count(options: Mapping[str, str], key: str, default: int, least: int = 1) -> int:
+    """The option's value, a whole number of `least` or more."""
+    if key not in options:
+        return default
+    number = parse_whole(options[key])
+    if number is None or number < least:
+        raise InputError(f"{key}={options[key]} is not accepted; give a whole number of {least} or more")
+    return number
 
 
 def required_path(source: Source, what: str) -> Path:
     """The path after the scheme. Raises InputError when there is none or nothing is there."""
     if not source.rest:
         raise InputError(f"{source.scheme} needs {what}; write {source.scheme}:PATH")
-    path = Path(source.rest).expanduser()
-    if not path.exists():
+    path = user_path(source.rest)
+    if status(path) is None:
         raise InputError(f"{source.rest} does not exist; give {what}")
     return path
+
+
+def required_file(source: Source, what: str) -> Path:
+    """The same where it must be a file."""
+    return regular_file(required_path(source, what), what)

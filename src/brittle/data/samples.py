@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -15,8 +16,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from ..core.labels import seeming
 from ..errors import InputError
-
-Array = np.ndarray[Any, np.dtype[Any]]
+from ..outside import reading
+from .rows import Array, StoredRows, parts
 
 MOST_CLASSES = 1_000_000  # a "label" beyond this is an identifier, not a class
 
@@ -40,7 +41,7 @@ class Samples(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class ArraySamples:
-    """Samples in an array that is kept in its own type; only a batch at a time becomes float32.
+    """Samples in an array that is kept in its own type, in memory or in a file; only a batch at a time becomes float32.
 
     `x` (N, *S) is uint8, whose 0..255 is spread over `bounds`, or floats inside `bounds`. `labels` (N,) are integers
     from 0. `classes` are the names in label order, by default the numbers themselves. Raises InputError for values that
@@ -48,7 +49,7 @@ class ArraySamples:
     samples at all.
     """
 
-    x: Array
+    x: Array | StoredRows
     labels: Array
     name: str = "arrays"
     classes: tuple[str, ...] = ()
@@ -56,9 +57,13 @@ class ArraySamples:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "bounds", as_bounds(self.bounds))
-        if self.x.ndim == 0 or len(self.x) == 0:
+        if len(self.x.shape) == 0 or len(self.x) == 0:
             raise InputError(f"{self.name} has no samples (x has shape {self.x.shape}); give at least one")
-        if self.x.ndim == 1:
+        if 0 in self.x.shape:
+            raise InputError(
+                f"x of {self.name} has shape {self.x.shape}, which holds nothing; give samples with features"
+            )
+        if len(self.x.shape) == 1:
             raise InputError(
                 f"x of {self.name} has shape {self.x.shape}; give (N, *S): one axis for samples, then the sample's"
             )
@@ -79,14 +84,14 @@ class ArraySamples:
 
     def batch(self, ids: Sequence[int]) -> tuple[Tensor, Tensor]:
         rows = as_rows(ids, len(self), self.name)
-        return spread(torch.from_numpy(self.x[rows]), self.bounds), torch.from_numpy(self.labels[rows])
+        return spread(as_tensor(self.x[rows]), self.bounds), torch.from_numpy(self.labels[rows])
 
     @cached_property
     def digest(self) -> str:
-        """Hash of types, shapes, bounds and bytes, read in slices so that a memory map stays on the disk."""
+        """Hash of types, shapes, bounds and bytes, read in parts so that what lies in a file stays there."""
         hasher = hashlib.sha256(f"{self.x.dtype} {self.x.shape} {self.bounds}".encode())
-        for part in slices(len(self)):
-            hasher.update(np.ascontiguousarray(self.x[part]).tobytes())
+        for part in parts(self.x):
+            hasher.update(np.ascontiguousarray(part).tobytes())
         hasher.update(self.labels.tobytes())
         return hasher.hexdigest()[:32]
 
@@ -122,12 +127,17 @@ def as_data(data: object, bounds: tuple[float, float] = (0.0, 1.0)) -> Samples:
 def as_array(value: object, what: str) -> Array:
     """A tensor, array or nested list as an array, without a copy where that can be."""
     if isinstance(value, Tensor):
-        value = value.detach().cpu()
-        return (value.float() if value.dtype == torch.bfloat16 else value).numpy()  # numpy has no bfloat16
-    try:
+        with reading(f"{what} cannot be made an array", "give a dense tensor of numbers, on a device that has them"):
+            value = value.detach().cpu()
+            return (value.float() if value.dtype == torch.bfloat16 else value).numpy()  # numpy has no bfloat16
+    with reading(f"{what} cannot be made an array", "give samples of one shape"):
         return np.asarray(value)
-    except (ValueError, TypeError) as error:
-        raise InputError(f"{what} cannot be made an array ({error}); give samples of one shape") from None
+
+
+def as_tensor(x: Array) -> Tensor:
+    """The array as torch has it: in this machine's byte order, and no wider than float64."""
+    kind = np.dtype(np.float64) if x.dtype.kind == "f" and x.dtype.itemsize > 8 else x.dtype.newbyteorder("=")
+    return torch.from_numpy(np.ascontiguousarray(x, kind))
 
 
 def as_labels(labels: Array, count: int, name: str) -> Array:
@@ -169,16 +179,19 @@ def as_bounds(bounds: tuple[float, float]) -> tuple[float, float]:
     return float(bounds[0]), float(bounds[1])
 
 
-def check_values(x: Array, bounds: tuple[float, float], what: str) -> None:
+def check_values(x: Array | StoredRows, bounds: tuple[float, float], what: str) -> None:
     """Raises InputError unless `x` is uint8, or floats that are finite and inside `bounds`."""
     if x.dtype == np.uint8:
         return
     if x.dtype.kind != "f":
         raise InputError(f"{what} has type {x.dtype}; give uint8 (0..255), or floats in [{bounds[0]:g}, {bounds[1]:g}]")
-    low, high = float(x.min()), float(x.max())  # a NaN anywhere makes both NaN
-    if not (np.isfinite(low) and np.isfinite(high)):
-        row = next(i for i in range(len(x)) if not np.isfinite(x[i]).all())
-        raise InputError(f"{what} holds NaN or infinity, first in sample {row}; mend or leave out such samples")
+    low, high, seen = math.inf, -math.inf, 0
+    for part in parts(x):
+        least, largest = float(part.min()), float(part.max())  # a NaN anywhere makes both NaN
+        if not (math.isfinite(least) and math.isfinite(largest)):
+            row = seen + next(i for i in range(len(part)) if not np.isfinite(part[i]).all())
+            raise InputError(f"{what} holds NaN or infinity, first in sample {row}; mend or leave out such samples")
+        low, high, seen = min(low, least), max(high, largest), seen + len(part)
     if low < bounds[0] or high > bounds[1]:
         raise InputError(
             f"{what} reaches from {low:g} to {high:g}, outside the bounds [{bounds[0]:g}, {bounds[1]:g}]; rescale the "

@@ -18,6 +18,7 @@ from ..core.victim import Victim
 from ..data.samples import Samples
 from ..errors import InputError
 from ..ranges import check_counts
+from ..specs import parse_whole
 
 Certifier = Callable[
     [Victim, Threat, Tensor, Tensor], Tensor
@@ -133,8 +134,8 @@ class Classification:
 def parse_goal(goal: str) -> int | None:
     """The class of `class:3`, None for the other goals; refuses what is no goal."""
     name, _, number = goal.partition(":")
-    if name == "class" and number.isdigit():
-        return int(number)
+    if name == "class" and (target := parse_whole(number)) is not None:
+        return target
     if goal not in GOALS:
         raise InputError(f"the goal {goal!r} is not one of {', '.join(GOALS)}")
     return None

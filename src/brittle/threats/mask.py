@@ -12,6 +12,9 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
+from ..files import regular_file, user_path
+from ..outside import reading
+from ..pictures import picture
 
 
 @dataclass(frozen=True)
@@ -36,20 +39,12 @@ class Mask:
     @classmethod
     def read(cls, path: str | Path) -> Mask:
         """From a .npy file, or a black and white image (white = may change)."""
-        path = Path(path)
-        try:
+        path = regular_file(user_path(path), "a mask: a .npy of booleans, or an image")
+        with reading(f"the mask {path} cannot be read", "give a .npy of booleans or an image"):
             if path.suffix == ".npy":
                 return cls.of(np.load(path, allow_pickle=False))
-            from PIL import Image
-
-            with Image.open(path) as image:
+            with picture(path) as image:
                 return cls.of(np.asarray(image.convert("L")) >= 128)
-        except (OSError, ValueError) as error:
-            if isinstance(error, InputError):
-                raise
-            raise InputError(
-                f"the mask {path} cannot be read ({error}); give a .npy of booleans or an image"
-            ) from error
 
     def tensor(self, device: torch.device) -> Tensor:
         """Boolean tensor of `shape`."""

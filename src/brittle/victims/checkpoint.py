@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import pickle
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ..errors import InputError
+from ..files import status, user_path
+from ..outside import reading
 
 HOLDERS = ("state_dict", "model", "model_state_dict", "net")  # under which training scripts keep the weights
 WRAPPER = "module."  # what DataParallel puts before every name
@@ -24,7 +26,7 @@ def load_checkpoint(network: nn.Module, file: str) -> None:
 
     Raises InputError for a file that is missing, holds anything but tensors, or does not fit the network.
     """
-    weights = _read(Path(file).expanduser())
+    weights = _read(user_path(file))
     if weights and all(name.startswith(WRAPPER) for name in weights):
         weights = {name.removeprefix(WRAPPER): value for name, value in weights.items()}
     own = network.state_dict()
@@ -47,23 +49,19 @@ def load_checkpoint(network: nn.Module, file: str) -> None:
 
 
 def _read(path: Path) -> dict[str, Tensor]:
-    if not path.is_file():
+    found = status(path)
+    if found is None or not stat.S_ISREG(found.st_mode):
         raise InputError(f"checkpoint={path} is no file; give a .safetensors or .pth file of weights")
-    try:
+    with reading(
+        f"checkpoint={path} cannot be read as plain weights", "save model.state_dict(), best with safetensors"
+    ):
         if path.suffix == ".safetensors":
             return load_file(path)
-        held = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:  # its own words advise to run whatever the file holds
-        raise InputError(
-            f"checkpoint={path} cannot be read as plain weights (it is damaged, or holds objects, which may run code when they are "
-            "read); save model.state_dict(), best with safetensors"
-        ) from None
-    except (OSError, SafetensorError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(
-            f"checkpoint={path} cannot be read as plain weights ({reason}); save model.state_dict(), best with safetensors"
-        ) from None
-    return _tensors(held, path)
+        try:
+            held = torch.load(path, map_location="cpu", weights_only=True)
+        except pickle.UnpicklingError:  # its own words advise to run whatever the file holds
+            raise ValueError("it is damaged, or holds objects, which may run code when they are read") from None
+        return _tensors(held, path)
 
 
 def _tensors(held: Any, path: Path) -> dict[str, Tensor]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
@@ -20,6 +20,7 @@ from ..core.victim import Victim, as_victim
 from ..data.samples import Samples, slices
 from ..errors import InputError
 from ..files import write_whole
+from ..outside import reading
 from ..specs import parse_source
 from .request import Request
 
@@ -174,9 +175,9 @@ def save_head(head: nn.Linear, card: HeadCard, path: str | os.PathLike[str]) -> 
 def is_head(path: str | os.PathLike[str]) -> bool:
     """The file is one that `save_head` wrote."""
     try:
-        with safe_open(path, framework="pt") as file:
+        with reading(f"{path} cannot be read as safetensors", "give another"), safe_open(path, framework="pt") as file:
             return MARK in (file.metadata() or {})
-    except (OSError, SafetensorError):
+    except InputError:
         return False
 
 
@@ -207,12 +208,9 @@ def open_head(path: str | os.PathLike[str], request: Request) -> Victim:
 
 def _read(path: str | os.PathLike[str]) -> tuple[nn.Linear, HeadCard]:
     mend = "train the head again with `brittle train --backbone`"
-    try:
-        with safe_open(path, framework="pt") as file:
-            card = msgspec.json.decode(file.metadata()[MARK], type=HeadCard)
-            weights: dict[str, Any] = {name: file.get_tensor(name) for name in ("weight", "bias")}
-    except (OSError, SafetensorError, msgspec.MsgspecError) as error:
-        raise InputError(f"{path} cannot be read as a head ({error}); {mend}") from error
+    with reading(f"{path} cannot be read as a head", mend), safe_open(path, framework="pt") as file:
+        card = msgspec.json.decode(file.metadata()[MARK], type=HeadCard)
+        weights: dict[str, Any] = {name: file.get_tensor(name) for name in ("weight", "bias")}
     weight, bias = weights["weight"], weights["bias"]
     if weight.ndim != 2 or bias.shape != weight.shape[:1] or len(card.classes) != len(weight):
         raise InputError(

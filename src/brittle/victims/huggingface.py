@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,6 +11,8 @@ from ..core.victim import Victim
 from ..data.framing import Framing
 from ..data.options import check_options
 from ..errors import InputError
+from ..files import status, user_path
+from ..outside import reading
 from .hub import check_hub
 from .packages import need
 from .preprocess import OPTIONS, Preparation, image_victim
@@ -49,26 +50,28 @@ def open_hf(request: Request) -> Victim:
     settings = {"use_safetensors": True, "dtype": torch.float32}
     model = _loaded(transformers, "AutoModelForImageClassification", what, revision, settings)
     processor = _loaded(transformers, "AutoImageProcessor", what, revision, {})
-    names = {int(index): str(name) for index, name in model.config.id2label.items()}
-    known = all(not name.startswith("LABEL_") for name in names.values())
-    classes = tuple(names[index] for index in sorted(names)) if known else ()
-    return image_victim(Logits(model).eval(), _preparation(processor, what), classes, request, "its image processor")
+    with reading(
+        f"hf:{what} describes itself in a way that cannot be read",
+        "look at its config.json and preprocessor_config.json",
+    ):
+        names = {int(index): str(name) for index, name in model.config.id2label.items()}
+        known = all(not name.startswith("LABEL_") for name in names.values())
+        classes = tuple(names[index] for index in sorted(names)) if known else ()
+        preparation = _preparation(processor, what)
+    return image_victim(Logits(model).eval(), preparation, classes, request, "its image processor")
 
 
 def _loaded(transformers: Any, kind: str, what: str, revision: str, settings: dict[str, Any]) -> Any:
     """From the folder or the hub's cache; from the hub only where neither has it."""
-    try:
-        loader = getattr(transformers, kind)
-    except Exception as error:  # transformers imports its parts late
-        raise InputError(
-            f"hf: {kind} of transformers cannot be imported ({error}); pip install 'brittle[hf]'"
-        ) from error
-    folder = Path(what).expanduser()
-    if not folder.exists() and (what.count("/") > 1 or what.startswith((".", "/", "~"))):
+    with reading(f"hf: {kind} of transformers cannot be imported", "pip install 'brittle[hf]'"):
+        loader = getattr(transformers, kind)  # transformers imports its parts late
+    folder = user_path(what)
+    there = status(folder) is not None
+    if not there and (what.count("/") > 1 or what.startswith((".", "/", "~"))):
         raise InputError(f"{what} does not exist; give a folder that save_pretrained wrote, or hf:ID of the hub")
-    where = str(folder) if folder.exists() else what
+    where = str(folder) if there else what
     failed: list[Exception] = []
-    for local in (True,) if folder.exists() else (True, False):
+    for local in (True,) if there else (True, False):
         if not local:
             check_hub(f"hf:{what}", "give a folder that save_pretrained wrote, hf:FOLDER")
         try:

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from ..core.victim import CPU, Victim, as_victim
-from ..data.options import check_options, required_path
+from ..data.options import check_options, required_file
 from ..errors import InputError
+from ..outside import reading
 from .layout import as_sent, channels_first, channels_last
 from .packages import need
 from .request import Request
@@ -22,11 +23,13 @@ from .request import Request
 
 def open_keras(request: Request) -> Victim:
     check_options(request.source, ("layout", "bounds"))
-    path = required_path(request.source, "a .keras file that model.save wrote")
+    path = required_file(request.source, "a .keras file that model.save wrote")
     keras = _keras()
     device = request.device or CPU
     with keras.device(_place(device)):
-        model = _without_softmax(keras, _read(keras, path, request.trust))
+        model = _read(keras, path, request.trust)
+        with reading(f"{path} holds what is no network", "save a model with one input and a known shape"):
+            model = _without_softmax(keras, model)
     shape = getattr(model, "input_shape", None)
     if not isinstance(shape, tuple) or not all(size is None or isinstance(size, int) for size in shape):
         raise InputError(f"{path} takes several inputs, or is not built; save a model with one input and a known shape")
@@ -67,18 +70,16 @@ def _read(keras: ModuleType, path: Path, trust: bool) -> Any:
         raise InputError(
             f"{path} is no .keras file; load it where it was made, and save it as model.save('NAME.keras')"
         )
-    try:
-        return keras.saving.load_model(path, compile=False, safe_mode=not trust)
-    except Exception as error:  # of whatever layer it is
-        reason = " ".join(str(error).split())
-        if "safe_mode" in reason or "unsafe" in reason.lower():
-            raise InputError(
-                f"{path} holds code of its own (a Lambda layer), which runs when the model does; if you trust its origin add --trust "
-                "(trust=True), else rewrite the layer"
-            ) from error
-        raise InputError(
-            f"{path} cannot be read by Keras ({type(error).__name__}: {reason[:160]}); for layers of your own give py:MODULE:FUNCTION"
-        ) from error
+    with reading(f"{path} cannot be read by Keras", "for layers of your own give py:MODULE:FUNCTION"):
+        try:
+            return keras.saving.load_model(path, compile=False, safe_mode=not trust)
+        except Exception as error:
+            if "safe_mode" in str(error) or "unsafe" in str(error).lower():
+                raise InputError(
+                    f"{path} holds code of its own (a Lambda layer), which runs when the model does; if you trust its origin add --trust "
+                    "(trust=True), else rewrite the layer"
+                ) from error
+            raise
 
 
 def _without_softmax(keras: ModuleType, model: Any) -> Any:

@@ -12,13 +12,14 @@ from typing import Any
 
 import msgspec
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save as to_bytes
 from torch import nn
 
 from ..errors import InputError, unknown
 from ..files import write_whole
-from ..specs import parse_call
+from ..outside import reading
+from ..specs import parse_call, parse_whole
 
 
 def mlp(shape: tuple[int, ...], classes: int, widths: tuple[int, ...] = (128, 64)) -> nn.Sequential:
@@ -78,15 +79,17 @@ class Architecture:
     def build(self) -> nn.Sequential:
         """The network with fresh weights, in training mode."""
         build = NETWORKS[self.name]
-        return build(self.shape, self.classes, self.widths) if self.widths else build(self.shape, self.classes)
+        with reading(f"the network {self.name} cannot be built", "give smaller widths"):
+            return build(self.shape, self.classes, self.widths) if self.widths else build(self.shape, self.classes)
 
 
 def parse_network(text: str, shape: tuple[int, ...], classes: int) -> Architecture:
     """`mlp` or `mlp:256,128` for samples of `shape`."""
     call = parse_call(text)
-    if call.named or not all(width.isdecimal() for width in call.positional):
+    widths = [parse_whole(width) for width in call.positional]
+    if call.named or None in widths:
         raise InputError(f"network {text!r} is not NAME or NAME:WIDTH,WIDTH; write for example mlp:128,64")
-    return Architecture(call.name, shape, classes, tuple(map(int, call.positional)))
+    return Architecture(call.name, shape, classes, tuple(width for width in widths if width is not None))
 
 
 @dataclass(frozen=True)
@@ -117,20 +120,18 @@ def save(
 def load(path: str | os.PathLike[str]) -> tuple[nn.Sequential, Card]:
     """The network of a file that `save` wrote, in eval mode, and its card. Raises InputError for any other file."""
     mend = "give a file that `brittle train` wrote, or py:MODULE:FUNCTION for your own network"
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - the file is no dict
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"{path} cannot be read as safetensors ({error}); {mend}") from error
+    with reading(f"{path} cannot be read as safetensors", mend), safe_open(path, framework="pt") as file:
+        metadata = file.metadata() or {}
+        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - the file is no dict
     if "brittle" not in metadata:
         raise InputError(f"{path} holds weights and does not say of which network; {mend}")
-    try:
-        card = msgspec.json.decode(metadata["brittle"], type=Card)
-        with torch.device("meta"):  # no memory and no random numbers before the shapes are known to fit
-            module = card.architecture.build()
-    except (msgspec.MsgspecError, InputError, RuntimeError, OverflowError) as error:
-        raise InputError(f"{path} describes its network in a way that cannot be read ({error}); {mend}") from error
+    with reading(f"{path} describes its network in a way that cannot be read", mend):
+        try:
+            card = msgspec.json.decode(metadata["brittle"], type=Card)
+            with torch.device("meta"):  # no memory and no random numbers before the shapes are known to fit
+                module = card.architecture.build()
+        except InputError as error:  # a sentence about the description, not yet about the file
+            raise ValueError(str(error)) from None
     wanted, found = _outline(module.state_dict()), _outline(weights)
     if wanted != found:
         name = min(wanted.items() ^ found.items())[0]

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from ..core.access import Access
 from ..core.victim import CPU, Victim, as_victim
-from ..data.options import check_options, parse_choice, required_path
+from ..data.options import check_options, parse_choice, required_file
 from ..errors import InputError, unknown
+from ..outside import reading
 from .layout import as_sent, channels_first, channels_last
 from .packages import need
 from .request import Request
@@ -37,12 +38,13 @@ def open_onnx(request: Request) -> Victim:
     check_options(request.source, OPTIONS)
     options = request.source.options
     runtime = parse_choice(options, "runtime", ("torch", "onnxruntime"), "torch")
-    path = required_path(request.source, "a .onnx file")
+    path = required_file(request.source, "a .onnx file")
     model = _read(path)
-    outline = _outline(model, request)
-    model = _without_softmax(model, outline.output)
-    outline = replace(outline, output=model.graph.output[0].name)
-    shape = channels_first(outline.shape, outline.last)
+    with reading(f"{path} describes its network in a way that cannot be read", "export the model anew"):
+        outline = _outline(model, request)
+        model = _without_softmax(model, outline.output)
+        outline = replace(outline, output=model.graph.output[0].name)
+        shape = channels_first(outline.shape, outline.last)
     if runtime == "torch":
         module = InBatches(_converted(model, path), outline.batch, outline.last).eval()
         return replace(as_victim(module, request.bounds, request.device, request.text), shape=shape)
@@ -101,13 +103,10 @@ def in_parts(x: Tensor, size: int) -> list[tuple[Tensor, int]]:
 
 def _read(path: Path) -> Any:
     onnx = need("onnx", "onnx", "onnx")
-    try:
+    with reading(f"{path} cannot be read as ONNX", "export the model anew"):
         model = onnx.load(str(path))
         onnx.checker.check_model(model)
-    except Exception as error:  # protobuf and the checker have errors of their own
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise InputError(f"{path} cannot be read as ONNX ({reason}); export the model anew") from error
-    return model
+        return model
 
 
 def _outline(model: Any, request: Request) -> Outline:
@@ -157,17 +156,14 @@ def _converted(model: Any, path: Path) -> nn.Module:
     onnx = need("onnx", "onnx", "onnx")
     onnx2torch = need("onnx2torch", "onnx", "onnx")
     version = max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=0)
-    try:
+    with reading(
+        f"{path} cannot be converted to torch",
+        f"export it with opset_version={NEWEST}, or add runtime=onnxruntime, which gives scores and no gradients",
+    ):
         if version > NEWEST:
             model = onnx.version_converter.convert_version(model, NEWEST)
         module: nn.Module = onnx2torch.convert(model)
-    except Exception as error:  # of both packages, for whatever they do not know
-        reason = " ".join(str(error).split())[:160]
-        raise InputError(
-            f"{path} cannot be converted to torch ({type(error).__name__}: {reason}); export it with opset_version={NEWEST}, "
-            "or add runtime=onnxruntime, which gives scores and no gradients"
-        ) from error
-    return module
+        return module
 
 
 def _session(content: bytes, path: Path) -> Any:
@@ -175,8 +171,5 @@ def _session(content: bytes, path: Path) -> Any:
     options = runtime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 3
-    try:
+    with reading(f"ONNX Runtime cannot run {path}", "export the model anew"):
         return runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    except Exception as error:
-        reason = " ".join(str(error).split())[:160]
-        raise InputError(f"ONNX Runtime cannot run {path} ({reason}); export the model anew") from error

@@ -14,8 +14,9 @@ from torch.nn.functional import one_hot
 
 from ..core.access import Access
 from ..core.victim import CPU, Victim
-from ..data.options import check_options, parse_choice, required_path
+from ..data.options import check_options, parse_choice, required_file
 from ..errors import InputError
+from ..outside import reading
 from .layout import as_sent
 from .packages import need
 from .request import Request
@@ -57,10 +58,11 @@ class Estimator:
 def open_sklearn(request: Request) -> Victim:
     check_options(request.source, ("answers", "layout", "bounds"))
     options = request.source.options
-    path = required_path(request.source, "a .skops file that skops.io.dump wrote")
+    path = required_file(request.source, "a .skops file that skops.io.dump wrote")
     model = _read(path, request.trust)
-    classes = _classes(model, path)
-    able = tuple(name for name in ANSWERS if _can(model, name, len(classes)))
+    with reading(f"{path} holds a classifier that does not answer", "fit it anew, and keep it with skops.io.dump"):
+        classes = _classes(model, path)
+        able = tuple(name for name in ANSWERS if _can(model, name, len(classes)))
     answers = next(name for name in able if name == parse_choice(options, "answers", able, able[0]))
     last = parse_choice(options, "layout", ("nchw", "nhwc"), "nchw") == "nhwc"
     lower, upper = request.bounds
@@ -78,23 +80,15 @@ def open_sklearn(request: Request) -> Victim:
 
 def _read(path: Path, trust: bool) -> Any:
     skops = need("skops.io", "sklearn", "sklearn")
-    try:
+    with reading(f"{path} is no skops file", "load the classifier where it was made, and keep it with skops.io.dump"):
         types = skops.get_untrusted_types(file=path)
-    except Exception as error:  # of zipfile, json and whatever skops meets
-        raise InputError(
-            f"{path} is no skops file ({type(error).__name__}); load the classifier where it was made, and keep it with skops.io.dump"
-        ) from error
     if types and not trust:
         shown = ", ".join(types[:5]) + (f" and {len(types) - 5} more" if len(types) > 5 else "")
         raise InputError(
             f"{path} holds types that skops does not know to be harmless ({shown}); if you trust them add --trust (trust=True)"
         )
-    try:
+    with reading(f"{path} cannot be read", "is it of another version of scikit-learn?"):
         return skops.load(path, trusted=types)
-    except Exception as error:
-        raise InputError(
-            f"{path} cannot be read ({type(error).__name__}: {error}); is it of another version of scikit-learn?"
-        ) from error
 
 
 def _classes(model: Any, path: Path) -> Any:

@@ -12,6 +12,7 @@ from ..core.victim import Victim
 from ..data.framing import RESAMPLING, Framing
 from ..data.options import parse_choice
 from ..errors import InputError, unknown
+from ..outside import reading
 from .checkpoint import load_checkpoint
 from .class_names import short_names
 from .hub import check_hub, held
@@ -41,8 +42,11 @@ def open_timm(request: Request) -> Victim:
     if "checkpoint" in options:
         load_checkpoint(network, options["checkpoint"])
     data = need("timm.data", "timm", "timm")
-    found: dict[str, Any] = data.resolve_data_config({"img_size": settings.get("img_size")}, model=network)
-    preparation = _preparation(found, int(settings.get("in_chans", found["input_size"][0])))
+    with reading(
+        f"timm:{name} says in a way that cannot be read how pictures are prepared", "look at its pretrained_cfg"
+    ):
+        found: dict[str, Any] = data.resolve_data_config({"img_size": settings.get("img_size")}, model=network)
+        preparation = _preparation(found, int(settings.get("in_chans", found["input_size"][0])))
     return image_victim(network.eval(), preparation, _classes(data, network), request, "timm's pretrained_cfg")
 
 
@@ -54,19 +58,15 @@ def _created(timm: Any, name: str, pretrained: bool, settings: dict[str, Any]) -
     model = _on_hub(timm, name) if pretrained else ""
     if model and not held(model):
         check_hub(f"timm:{name}", "give ?checkpoint=FILE (or ?pretrained=0 for random weights)")
-    try:
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(0)  # random weights are the same each time
-            network: nn.Module = timm.create_model(name, pretrained=pretrained, **settings)
-    except Exception as error:  # the hub, the disk or the network's own constructor may raise anything
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        mend = (
-            "without access to the network give ?checkpoint=FILE (or ?pretrained=0 for random weights)"
-            if pretrained
-            else "give the options that timm.create_model takes for it"
-        )
-        raise InputError(f"timm:{name} cannot be created ({reason}); {mend}") from error
-    return network
+    mend = (
+        "without access to the network give ?checkpoint=FILE (or ?pretrained=0 for random weights)"
+        if pretrained
+        else "give the options that timm.create_model takes for it"
+    )
+    with reading(f"timm:{name} cannot be created", mend), torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(0)  # random weights are the same each time
+        network: nn.Module = timm.create_model(name, pretrained=pretrained, **settings)
+        return network
 
 
 def _on_hub(timm: Any, name: str) -> str:

@@ -9,8 +9,9 @@ from torch import nn
 
 from ..core.victim import Victim
 from ..data.framing import Framing
-from ..data.options import check_options
-from ..errors import InputError, unknown
+from ..data.options import check_options, parse_count
+from ..errors import unknown
+from ..outside import reading
 from .checkpoint import load_checkpoint
 from .packages import need
 from .preprocess import OPTIONS, Preparation, image_victim
@@ -39,7 +40,7 @@ def open_torchvision(request: Request) -> Victim:
     default = models.get_model_weights(name).DEFAULT if published else None
     wanted = options.get("weights", "none" if "checkpoint" in options else "DEFAULT")
     weights = None if wanted == "none" else _named(models, name, wanted)
-    network = _built(models, name, options.get("num_classes"), weights)
+    network = _built(models, name, parse_count(options, "num_classes", 0, least=2), weights)
     if "checkpoint" in options:
         load_checkpoint(network, options["checkpoint"])
     about = weights or default
@@ -56,29 +57,21 @@ def _named(models: Any, name: str, wanted: str) -> Any:
     return known[wanted]
 
 
-def _built(models: Any, name: str, classes: str | None, weights: Any) -> nn.Module:
-    settings: dict[str, Any] = {"num_classes": _count(classes)} if classes else {}
+def _built(models: Any, name: str, classes: int, weights: Any) -> nn.Module:
+    settings: dict[str, Any] = {"num_classes": classes} if classes else {}
     if weights is not None and name in TRANSFORMED:
         settings |= {"transform_input": True, "init_weights": False}
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)  # random weights are the same each time
-        network: nn.Module = models.get_model(name, weights=None, **settings)
+        with reading(f"torchvision:{name} cannot be built", "give another name or number of classes"):
+            network: nn.Module = models.get_model(name, weights=None, **settings)
     if weights is not None:
-        try:
-            held = weights.get_state_dict(progress=False, check_hash=True, weights_only=True)
-            network.load_state_dict(held)
-        except Exception as error:  # the network, the disk, or weights for another number of classes
-            raise InputError(
-                f"the weights of torchvision:{name} cannot be had ({str(error).splitlines()[0]}); without access to the network "
-                "give ?checkpoint=FILE (or ?weights=none for random weights)"
-            ) from error
+        with reading(
+            f"the weights of torchvision:{name} cannot be had",
+            "without access to the network give ?checkpoint=FILE (or ?weights=none for random weights)",
+        ):
+            network.load_state_dict(weights.get_state_dict(progress=False, check_hash=True, weights_only=True))
     return network
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 2:
-        raise InputError(f"num_classes={text} is no number of classes; give 2 or more")
-    return int(text)
 
 
 def _preparation(transform: Any) -> Preparation:

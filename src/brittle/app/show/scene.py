@@ -18,9 +18,12 @@ from ...core.victim import Victim
 from ...data.downloads import find
 from ...data.images import decode
 from ...errors import InputError, unknown
+from ...files import regular_file
+from ...outside import reading
 from ...report.exhibit import Likely, Panel, Table
 from ...report.gallery import amplification, difference_pixels, pixels
 from ...report.words import confidence
+from ...specs import parse_whole
 from ...threats.mask import Mask
 from ...victims.preprocess import framing_of
 
@@ -51,11 +54,12 @@ class Scene:
 
     def index(self, name: str) -> int:
         """The class that has this name among its synonyms, or whose number it is. InputError with the nearest names."""
-        if name.isdecimal() and (int(name) < len(self.classes) or not self.classes):
-            return int(name)
-        for number, names in enumerate(self.classes):
+        number = parse_whole(name)
+        if number is not None and (number < len(self.classes) or not self.classes):
+            return number
+        for place, names in enumerate(self.classes):
             if name.lower() in (word.strip().lower() for word in names.split(",")):
-                return number
+                return place
         if not self.classes:
             raise InputError(f"{name!r} is no number, and no names of the classes are known; give --classes FILE")
         raise unknown("class", name, [word.strip() for names in self.classes for word in names.split(",")])
@@ -167,8 +171,7 @@ def photograph(name: str) -> Path:
 
 def framed_picture(path: Path, victim: Victim) -> Tensor:
     """A picture file as the victim takes pictures: framed, grey or in colour, (1, C, H, W) in its bounds."""
-    if not path.is_file():
-        raise InputError(f"{path} is no file; give a picture")
+    regular_file(path, "a picture")
     grey = len(victim.shape) == 3 and victim.shape[0] == 1
     pixels = torch.tensor(decode(path, grey, framing_of(victim)))[None].to(
         victim.dtype
@@ -187,12 +190,9 @@ def blank(victim: Victim) -> Tensor:
 
 def read_classes(path: Path) -> tuple[str, ...]:
     """A name a line, in the order of the outputs; `n01440764 tench, Tinca tinca` as ImageNet's lists have them is one too."""
-    try:
+    regular_file(path, "a text file with a name a line")
+    with reading(f"the class names cannot be read from {path}", "give a text file with a name a line"):
         lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"the class names cannot be read from {path} ({error}); give a text file with a name a line"
-        ) from error
     names = tuple(WORDNET.sub("", line.strip(), count=1) for line in lines if line.strip())
     if not names:
         raise InputError(f"{path} names no class; write a name a line, in the order of the outputs")

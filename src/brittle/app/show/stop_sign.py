@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from ...attacks.fixed.input_optimisation import InputOptimisation, nearest_colours
 from ...core.streams import Streams
 from ...core.victim import Victim
+from ...pictures import picture
 from ...report.exhibit import Exhibit, Part, Table
 from ...report.gallery import pixels
 from ...report.words import percent
@@ -137,13 +138,13 @@ def stop_sign(
 
 def framed_sign(path: Path, victim: Victim) -> Tensor:
     """A picture file as the victim takes pictures, (1, C, H, W) in its bounds; one with transparency is `posted` first."""
-    picture = framed_picture(path, victim)
-    with Image.open(path) as sign:
-        if "A" not in sign.getbands() or picture.shape[1] != 3:
-            return picture
+    framed = framed_picture(path, victim)
+    with picture(path) as sign:
+        if "A" not in sign.getbands() or framed.shape[1] != 3:
+            return framed
         street, framing = posted(sign), framing_of(victim)
     levels = np.array(street if framing is None else framing.apply(street), np.float32)
-    values = torch.from_numpy(levels).permute(2, 0, 1)[None].to(picture) / 255
+    values = torch.from_numpy(levels).permute(2, 0, 1)[None].to(framed) / 255
     return victim.lower + values * (victim.upper - victim.lower)
 
 

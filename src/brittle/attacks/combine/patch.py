@@ -16,7 +16,8 @@ from torch.nn import functional as F
 from ...core.access import Access
 from ...core.problem import Problem
 from ...errors import InputError
-from ...files import write_whole
+from ...files import regular_file, write_whole
+from ...outside import reading
 
 
 @dataclass(frozen=True)
@@ -62,17 +63,13 @@ class Patch:
     @classmethod
     def read(cls, path: str | Path) -> Patch:
         """From a file that `save` wrote."""
-        from safetensors import SafetensorError, safe_open
+        from safetensors import safe_open
 
-        try:
-            with safe_open(path, "pt") as file:
-                said = json.loads(file.metadata()["patch"])
-                low, high = said["side"]
-                return cls.of(file.get_tensor("patch"), round=said["round"], side=(low, high), angle=said["angle"])
-        except (OSError, KeyError, TypeError, ValueError, SafetensorError) as error:
-            if isinstance(error, InputError):
-                raise
-            raise InputError(f"{path} is not a saved patch ({error}); write one with Patch.save") from error
+        regular_file(Path(path), "a patch that Patch.save wrote")
+        with reading(f"{path} is not a saved patch", "write one with Patch.save"), safe_open(path, "pt") as file:
+            said = json.loads(file.metadata()["patch"])
+            low, high = said["side"]
+            return cls.of(file.get_tensor("patch"), round=said["round"], side=(low, high), angle=said["angle"])
 
     def save(self, path: str | Path) -> None:
         """As a safetensors file with one tensor, `patch`, and in its metadata how it is placed."""

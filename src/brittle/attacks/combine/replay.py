@@ -14,7 +14,8 @@ from torch import Tensor
 from ...core.access import Access
 from ...core.problem import Problem
 from ...errors import InputError
-from ...files import write_whole
+from ...files import regular_file, write_whole
+from ...outside import reading
 
 
 @dataclass(frozen=True)
@@ -42,14 +43,11 @@ class Replay:
     @classmethod
     def read(cls, path: str | Path) -> Replay:
         """From a file that `save` wrote."""
-        from safetensors import SafetensorError
         from safetensors.torch import load_file
 
-        try:
-            delta = load_file(path)["delta"]
-        except (OSError, KeyError, ValueError, SafetensorError) as error:
-            raise InputError(f"{path} is not a saved perturbation ({error}); write one with Replay.save") from error
-        return cls.of(delta)
+        regular_file(Path(path), "a perturbation that Replay.save wrote")
+        with reading(f"{path} is not a saved perturbation", "write one with Replay.save"):
+            return cls.of(load_file(path)["delta"])
 
     def save(self, path: str | Path) -> None:
         """As a safetensors file with one tensor, `delta`, there whole or not at all. InputError where it cannot be written."""

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 from ...errors import InputError
+from ...files import regular_file
+from ...outside import reading
 
 
 @dataclass(frozen=True)
@@ -34,10 +36,9 @@ class Pictures:
     @classmethod
     def read(cls, path: str | Path) -> Pictures:
         """From a NumPy file (N, *S) in the inputs' own units."""
-        try:
+        regular_file(Path(path), "a NumPy file of pictures")
+        with reading(f"{path} holds no pictures", "write them with numpy.save, (N, *S)"):
             return cls.of(torch.from_numpy(np.load(path, allow_pickle=False)))
-        except (OSError, ValueError, TypeError) as error:
-            raise InputError(f"{path} holds no pictures ({error}); write them with numpy.save, (N, *S)") from None
 
     def tensor(self, like: Tensor) -> Tensor:
         """(N, *S) of the type and on the device of inputs (B, *S), whose shape they must have."""

@@ -13,7 +13,7 @@ import numpy as np
 
 from ...errors import InputError
 from ...files import make_folder, regular_file, status
-from ...outside import printable, reading
+from ...outside import reading
 
 Answer = np.ndarray[Any, np.dtype[np.float32]]
 
@@ -101,7 +101,7 @@ class Journal:
 
     @contextmanager
     def _used(self) -> Iterator[None]:
-        with reading(f"the journal {printable(str(self.path))} cannot be used", "give another file as journal=FILE"):
+        with reading(f"the journal {self.path} cannot be used", "give another file as journal=FILE"):
             yield
 
     @contextmanager

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import os
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Literal, cast
 from urllib.parse import urlsplit
 
 from ...core.access import Access
 from ...core.victim import CPU, Victim
 from ...data.downloads import cache
-from ...data.options import check_options, parse_choice
+from ...data.options import check_options, parse_choice, parse_count
 from ...errors import InputError
+from ...files import user_path
 from ...specs import parse_number
 from ..request import Request
 from .asking import Remote
@@ -23,6 +22,7 @@ from .journal import Journal
 from .line import Line, Patience
 from .protocols import DIALECTS, Card, Kind
 
+DAY = 86_400  # seconds; the system's clocks know no such waits as 1e300
 OPTIONS = (
     *("protocol", "answers", "scores", "classes", "layout", "input", "output", "bounds"),
     *("batch", "budget", "timeout", "retries", "wait", "token_env", "journal"),
@@ -39,10 +39,10 @@ def open_http(request: Request) -> Victim:
     outputs = parse_choice(options, "scores", ("auto", "logits", "probabilities"), "auto")
     patience = Patience(
         timeout=_seconds(options, "timeout", Patience.timeout),
-        retries=_whole(options, "retries", Patience.retries, least=0),
+        retries=parse_count(options, "retries", Patience.retries, least=0),
         wait=_seconds(options, "wait", Patience.wait),
     )
-    batch, budget = _whole(options, "batch", 32), _whole(options, "budget", 0) or None
+    batch, budget = parse_count(options, "batch", 32), parse_count(options, "budget", 0) or None
     line = Line(patience, _token(options))
     card = _wanted(dialect.card(line.about(url.removesuffix("/infer"))), options)
     kind = cast(Kind, parse_choice(options, "answers", ("scores", "labels"), card.kind or "scores"))
@@ -50,7 +50,7 @@ def open_http(request: Request) -> Victim:
         raise InputError(f"{url} answers with labels and does not say of how many classes; write classes=NUMBER")
     asked = (options.get("protocol", "v1"), kind, layout, card.input, card.output, card.count)
     digest = hashlib.sha256(repr((url, card.model, card.versions, *asked)).encode()).hexdigest()[:32]
-    path = Path(options["journal"]).expanduser() if "journal" in options else cache() / "http" / f"{digest}.sqlite"
+    path = user_path(options["journal"]) if "journal" in options else cache() / "http" / f"{digest}.sqlite"
     remote = Remote(
         line=line,
         url=url,
@@ -96,7 +96,7 @@ def _url(request: Request) -> str:
 
 def _wanted(card: Card, options: Mapping[str, str]) -> Card:
     """The card with what the string says of the model."""
-    count = _whole(options, "classes", card.count or 0, least=2) if "classes" in options else card.count
+    count = parse_count(options, "classes", card.count or 0, least=2) if "classes" in options else card.count
     if card.count and count != card.count:
         raise InputError(f"classes={count}, and the server says {card.count}; leave classes= away")
     return replace(card, count=count, input=options.get("input", card.input), output=options.get("output", card.output))
@@ -109,17 +109,8 @@ def _token(options: Mapping[str, str]) -> str | None:
     return os.environ[name].strip() if name is not None else None
 
 
-def _whole(options: Mapping[str, str], key: str, default: int, least: int = 1) -> int:
-    text = options.get(key)
-    if text is None:
-        return default
-    if not text.isdecimal() or int(text) < least:
-        raise InputError(f"{key}={text} is not accepted; give a whole number of {least} or more")
-    return int(text)
-
-
 def _seconds(options: Mapping[str, str], key: str, default: float) -> float:
     value = parse_number(options[key]) if key in options else default
-    if not (value > 0 and math.isfinite(value)):
-        raise InputError(f"{key}={options[key]} is not accepted; give seconds above 0")
+    if not 0 < value <= DAY:
+        raise InputError(f"{key}={options[key]} is not accepted; give seconds above 0 and at most {DAY:,}, a day")
     return value
