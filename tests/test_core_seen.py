@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 import brittle
 from brittle.core.seen import digest_of, see
-from brittle.core.victim import as_victim
+from brittle.core.victim import Victim, as_victim
 from brittle.errors import InputError
 
 
@@ -87,6 +87,10 @@ def by_weights(model: nn.Module) -> Callable[[Tensor], Any]:
     return lambda x: torch.from_numpy(np.maximum(x.numpy() @ weight.T, 0))
 
 
+def by_victim(model: nn.Module) -> Any:
+    return Victim(lambda x: model(x))
+
+
 HIDING: dict[str, Callable[[nn.Module], Callable[[Tensor], Any]]] = {
     "a closure": lambda model: lambda x: model(x),
     "a partial": lambda model: functools.partial(lambda inner, x: inner(x), model),
@@ -101,13 +105,14 @@ HIDING: dict[str, Callable[[nn.Module], Callable[[Tensor], Any]]] = {
     "a chain of attributes": by_attributes,
     "an import": by_import,
     "an array": by_weights,
+    "a victim without a digest": by_victim,
 }
 
 
 @pytest.mark.parametrize("where", HIDING)
 def test_the_digest_of_a_callable_is_that_of_the_weights_in_it(where: str) -> None:
     hide = HIDING[where]
-    first, again, other = (see(hide(net(seed))).digest for seed in (0, 0, 1))
+    first, again, other = (as_victim(hide(net(seed))).digest for seed in (0, 0, 1))
     assert first == again != other
 
 

@@ -103,6 +103,19 @@ def test_a_network_of_torch_s_own_layers_is_handed_no_copy() -> None:
     assert asked[0] == X.data_ptr() != asked[1]
 
 
+def test_a_model_that_answers_in_the_same_memory_each_time_does_not_change_its_former_answers() -> None:
+    held = torch.empty(23, 4)
+
+    def ask(x: Tensor) -> Tensor:
+        held[: len(x)] = INNER(x).detach()
+        return held[: len(x)]
+
+    victim = as_victim(ask)
+    first = victim(X)
+    assert not torch.equal(victim(1 - X), first)
+    assert torch.equal(first, INNER(X))
+
+
 class Overwriting(nn.Module):
     """The ReLU's result is not taken, and x is another one afterwards."""
 

@@ -59,9 +59,16 @@ class Victim:
         return next((p.dtype for p in weights if p.is_floating_point()), torch.float32)
 
     def __call__(self, x: Tensor) -> Tensor:  # (B, *S) -> (B, C)
-        """The outputs. The model gets a copy, because it may write into what it is given, unless it is known not to."""
-        outputs = self.forward(x if self.reads and self.forward is self.module else x.clone())
-        return outputs if isinstance(outputs, Tensor) else logits_of(outputs, len(x))
+        """The outputs.
+
+        The model gets a copy, because it may write into what it is given, and so do we, because it may write into what it gave when it is
+        asked again; unless it is known to do neither.
+        """
+        if self.reads and self.forward is self.module:
+            outputs: Tensor = self.forward(x)
+            return outputs
+        returned = self.forward(x.clone())
+        return (returned if isinstance(returned, Tensor) else logits_of(returned, len(x))).clone()
 
     def reading(self, output: str | int) -> Victim:
         """The same model, where what it returns is read as `output` says, see `Output`."""
@@ -127,6 +134,8 @@ def as_victim(
     """
     if not isinstance(model, Victim):
         model = _wrapped(model, bounds, device, name)
+    elif not model.digest:
+        model = _identified(model)
     return model if output is None else model.reading(output)
 
 
@@ -175,6 +184,13 @@ def _wrapped(
         because=f"its layers {', '.join(layers[:3])} are quantised (int8), which have no gradient" if layers else "",
         reads=isinstance(model, nn.Module) and _reads(model),
     )
+
+
+def _identified(victim: Victim) -> Victim:
+    """The victim of somebody who gave no digest, with that of its forward."""
+    seen = see(victim.forward)
+    module = victim.module if victim.module is not None else _in_callable(seen.modules)
+    return replace(victim, digest=seen.digest, hidden=victim.hidden or seen.hidden, module=module)
 
 
 def _name_of(model: Callable[..., Any]) -> str:

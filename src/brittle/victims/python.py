@@ -18,7 +18,7 @@ def open_py(request: Request) -> Victim:
     arguments = {key: as_value(text) for key, text in request.source.options.items() if key != "bounds"}
     model = called(where, arguments, beside=("bounds", "output"))
     if isinstance(model, Victim):
-        return _as_wanted(model, request, where)
+        return _as_wanted(as_victim(model), request, where)
     if not isinstance(model, nn.Module):
         raise InputError(f"{where} returned a {type(model).__name__}; let it return an nn.Module or a Victim")
     return as_victim(model, request.bounds, request.device, request.text)
