@@ -141,7 +141,10 @@ def test_a_certificate_refuses_a_network_that_overwrites_what_it_uses_again() ->
 
 
 PUBLIC: dict[str, Callable[[Tensor, Tensor], Any]] = {
-    "attack": lambda x, y: brittle.attack(brittle.cw(steps=20), BODY, x, y, brittle.l2(0.4), targets=(y + 1) % 4).x_adv,
+    "attack": lambda x, y: brittle.attack(brittle.cw(steps=20), BODY, x, y, brittle.l2(0.4)).x_adv,
+    "features": lambda x, y: (
+        brittle.attack(brittle.parse_attack("mifgsm:steps=2+fia:layer=1"), BODY, x, y, THREAT).x_adv
+    ),
     "evaluate": lambda x, y: torch.tensor(
         brittle.evaluate(BODY, (x, y), THREAT, attacks=["pgd:steps=5"]).robust_accuracy
     ),

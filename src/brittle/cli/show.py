@@ -33,6 +33,7 @@ def show(
     out: options.OUT = None,
     seed: options.SEED = 0,
     device: options.DEVICE = None,
+    output: options.OUTPUT = None,
     trust: options.TRUST = False,
     as_json: options.JSON = False,
     quiet: options.QUIET = False,
@@ -48,7 +49,7 @@ def show(
     if name not in EXPERIMENTS:
         raise unknown("experiment", name, EXPERIMENTS)
     experiment = EXPERIMENTS[name]
-    model, *others = (open_victim(text, device=device, trust=trust) for text in [victim, *(also or [])])
+    model, *others = (open_victim(text, device=device, trust=trust, output=output) for text in [victim, *(also or [])])
     with working(experiment.about, quiet):
         scene = setting(experiment, model, picture=picture, classes=classes, mask=mask, also=others, seed=seed)
         exhibit = experiment.run(scene, target or experiment.target)

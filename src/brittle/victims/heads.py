@@ -67,7 +67,7 @@ def last_linear(backbone: Victim, x: Tensor) -> str:
     ]
     try:
         with torch.no_grad():
-            outputs = module(x.to(backbone.device, backbone.dtype))
+            outputs = backbone(x.to(backbone.device, backbone.dtype))
     finally:
         for handle in handles:
             handle.remove()
