@@ -31,6 +31,7 @@ from ..files import make_folder, write_whole
 from ..ranges import check_counts, check_seed
 from ..threats import as_threat
 from .given import as_attack, as_batch, as_indices
+from .progress import Progress, progress_bar
 from .trying import explained
 
 
@@ -98,6 +99,7 @@ def attack(
     starts: Tensor | Array | None = None,
     output: str | int | None = None,
     inputs: Extra | None = None,
+    progress: Progress | bool = False,
 ) -> Outcome:
     """Attack `model` on x (B, *S) with true labels (B,).
 
@@ -110,6 +112,7 @@ def attack(
     take a start, such as pictures of the target class for a decision-based attack. output: which part of what the model returns is the
     logits (a key, an attribute, an index), or `logit` or `probability` for two classes, or both as in `score:logit`. inputs: what the model
     takes beside x and the adversary does not change, one row a sample: a tensor (B, ...), a tuple of them, or a dict by argument name.
+    progress: a bar on the terminal, or a function (samples done, in all, what), told after each batch of batch_size.
     Raises InputError, with one sentence, for anything that would make the numbers wrong. The model comes back as it was.
     """
     check_counts(batch_size=batch_size, budget=budget)
@@ -133,8 +136,9 @@ def attack(
         raise InputError(f"starts have shape {tuple(starts.shape)}; give one for each sample, {tuple(x.shape)}")
     goal = Classify(labels.long(), None if targets is None else targets.long(), confidence)
     ids, size = ids.cpu().long(), batch_size or max(len(x), 1)
-    with victim.undisturbed(seed):
-        parts = []
+    with victim.undisturbed(seed), progress_bar(progress) as advance:
+        parts: list[Outcome] = []
+        advance(0, len(x), "attack")
         for start in range(0, max(len(x), 1), size):
             rows = slice(start, start + size)
             begun = None if starts is None else starts[rows]
@@ -142,6 +146,7 @@ def attack(
             parts.append(
                 _attack_batch(value, victim, x[rows], goal.select(rows), ball, ids[rows], seed, budget, begun, beside)
             )
+            advance(min(start + size, len(x)), len(x), "attack")
     if len(parts) == 1:
         return parts[0]
     return Outcome(

@@ -123,6 +123,17 @@ EFFORTS: dict[str, tuple[Stage, ...]] = {
     ),
 }
 
+PASSES = {  # forwards and backwards a sample, in the mean over all samples of a run, to a factor of 3: for forecasts of time alone
+    "gradient ascent": 11,
+    "boundary walk": 10,
+    "relaxed ascent": 55,
+    "towards each class": 9,
+    "random restarts": 15,
+    "relaxed ascent again": 35,
+    "each class again": 14,
+    "random squares": 130,
+}
+
 # Where the region is no Linf, L2 or L1 ball, plain gradient ascent is what works on all of them.
 ANYWHERE: tuple[Stage, ...] = (
     Stage(

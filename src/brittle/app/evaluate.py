@@ -45,9 +45,10 @@ from ..victims.open import opened, with_output
 from ..victims.preprocess import as_taken
 from .chain import fitted, names_in, stages_of
 from .examine import Examination, examined, within
+from .forecast import Forecast
 from .given import as_attack
 from .names import names_of
-from .progress import Progress, progress_bar
+from .progress import Progress, log, progress_bar
 from .start import transfer_start
 from .trying import try_out
 
@@ -281,7 +282,9 @@ def run_plan(
             store.note(looked_at.noted())
         try:
             maker = partial(build, device=device, trust=trust)
-            with progress_bar(progress) as advance:
+            forecast = Forecast.of(plan, store)
+            log.info("evaluating %s on %s at eps %g, rows in %s", plan.victim, plan.data, plan.eps, folder)
+            with progress_bar(progress, forecast.left) as advance:
                 run(plan, store, task, workers=workers, build=maker, on_progress=advance)
         finally:
             store.invocation(
@@ -291,7 +294,11 @@ def run_plan(
                 workers=workers,
                 device=str(victim.device),
             )
-    return Report(plan, read_run(folder).summary, folder, temporary)
+    report = Report(plan, read_run(folder).summary, folder, temporary)
+    for warning in report.warnings:
+        log.warning("%s", warning)
+    log.info("finished: %r", report)
+    return report
 
 
 def resolve(plan: Plan, victim: Victim, data: Samples) -> Plan:
