@@ -15,6 +15,8 @@ from typing import Any, Literal, TypeVar, get_type_hints
 import msgspec
 
 from ..errors import InputError, unknown
+from ..files import regular_file
+from ..outside import reading
 from ..ranges import check_counts, check_seed
 from ..specs import parse_call, parse_number
 from .identity import content_hash
@@ -22,6 +24,8 @@ from .values import decode, encode
 
 Role = Literal["attack", "noise", "stage", "proof"]
 CHAINED = ("stage", "proof")
+TASKS = ("classification",)
+LARGEST = 2**28  # bytes of a plan file: pictures may be part of an attack
 T = TypeVar("T")
 _GOAL = re.compile(r"untargeted|least-likely|second|random|class:(\d+)")
 
@@ -118,12 +122,14 @@ def load_plan(path: Path | str) -> Plan:
     readers: dict[str, Callable[[str], Any]] = {".json": json.loads, ".toml": tomllib.loads}
     if path.suffix not in readers:
         raise InputError(f"{str(path)!r} is neither .json nor .toml; a plan is one of these")
-    try:
-        data = readers[path.suffix](path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"the plan {str(path)!r} cannot be read: {error.strerror}") from None
-    except ValueError as error:
-        raise InputError(f"the plan {str(path)!r} is not valid {path.suffix[1:].upper()}: {error}") from None
+    mend = f"give a {path.suffix} file of at most {LARGEST:,} bytes, as UTF-8 text"
+    with reading(f"the plan {str(path)!r} cannot be read", mend):
+        if path.stat().st_size > LARGEST:
+            raise ValueError("it is too large")
+        regular_file(path, f"a {path.suffix} file")
+        text = path.read_text(encoding="utf-8")
+    with reading(f"the plan {str(path)!r} is not valid {path.suffix[1:].upper()}", "mend it there"):
+        data = readers[path.suffix](text)
     try:
         return plan_from(data)
     except InputError as error:
@@ -138,7 +144,11 @@ def plan_from(data: Any) -> Plan:
     """
     if not isinstance(data, Mapping):
         raise InputError(f"a plan is a table of fields, not a {type(data).__name__}")
-    given = dict(data)
+    with reading("it cannot be read as a plan", "write its fields as docs/plans.md has them"):
+        return _plan_from(dict(data))
+
+
+def _plan_from(given: dict[str, Any]) -> Plan:
     if "eps" not in given:
         given["eps"] = _eps_of(given.get("threat"))
     given["eps"] = _number(given["eps"], "eps")
@@ -149,7 +159,10 @@ def plan_from(data: Any) -> Plan:
             _built(AttackEntry, {"name": item, "value": item} if isinstance(item, str) else item, f"attacks[{i}]")
             for i, item in enumerate(given["attacks"])
         ]
-    return _built(Plan, given, "")
+    plan = _built(Plan, given, "")
+    if plan.task not in TASKS:
+        raise unknown("task", plan.task, TASKS)
+    return plan
 
 
 def _built(cls: type[T], data: Any, where: str) -> T:

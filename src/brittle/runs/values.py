@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from ..errors import InputError, unknown
+from ..outside import reading
 
 _LEAVES = (bool, int, float, str, bytes, type(None))
 
@@ -60,13 +61,18 @@ def decode(data: Any, where: str = "value") -> Any:
 
     Raises InputError naming the field by its full path, as in `plan.attacks[0].value.steps`.
     """
+    with reading(f"{where} cannot be read", "write it as a plan of a finished run has it"):
+        return _decoded(data, where)
+
+
+def _decoded(data: Any, where: str) -> Any:
     if isinstance(data, list | tuple):
-        return tuple(decode(item, f"{where}[{i}]") for i, item in enumerate(data))
+        return tuple(_decoded(item, f"{where}[{i}]") for i, item in enumerate(data))
     if not isinstance(data, dict):
         return data
     name = data.get("type")
     if name == "bytes" and isinstance(data.get("base64"), str):
-        return base64.b64decode(data["base64"])
+        return base64.b64decode(data["base64"], validate=True)
     if not isinstance(name, str):
         raise InputError(f'{where} has no type; write {{"type": "module:Class", ...}}')
     cls = _import(name, where)
@@ -81,7 +87,7 @@ def decode(data: Any, where: str = "value") -> Any:
         raise InputError(f"{where} lacks {', '.join(lacking)}, which {name} needs")
     hints = _hints(cls)
     given = {
-        n: _fitted(decode(data[n], f"{where}.{n}"), hints.get(n, Any), f"{where}.{n}") for n in settable if n in data
+        n: _fitted(_decoded(data[n], f"{where}.{n}"), hints.get(n, Any), f"{where}.{n}") for n in settable if n in data
     }
     try:
         return cls(**given)
@@ -96,10 +102,8 @@ def _settable(cls: type) -> list[Field[Any]]:
 def _import(name: str, where: str) -> type:
     path, _, digest = name.partition("@")
     module, _, qualname = path.partition(":")
-    try:
+    with reading(f"{where}: the type {path!r} cannot be imported", "write module:Class"):
         cls = attrgetter(qualname)(importlib.import_module(module))
-    except (ImportError, AttributeError, ValueError, TypeError) as error:
-        raise InputError(f"{where}: the type {path!r} cannot be imported ({error}); write module:Class") from None
     if not (isinstance(cls, type) and is_dataclass(cls) and cls.__dataclass_params__.frozen):  # type: ignore[attr-defined]
         raise InputError(f"{where}: {path!r} is not a frozen dataclass; write module:Class of one")
     if digest and digest != _source(cls):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import queue
 import random
+import threading
 import time
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -12,9 +15,10 @@ from typing import Any, TypeVar
 
 import msgspec
 import requests
-from urllib3.exceptions import NewConnectionError
+from urllib3.exceptions import HTTPError, NewConnectionError
 
 from ...errors import InputError, Unreachable
+from ...outside import reason
 from .protocols import Changed, Garbage
 
 T = TypeVar("T")
@@ -23,11 +27,15 @@ SILENT = (404, 405, 501)  # a server that has nothing to say of its model
 REFUSED = (400, 413, 422)  # it will not have these rows; others it may
 LONGEST = 600.0  # seconds that are waited for a server that says when to come back
 CEILING = 60.0  # seconds between two tries
+LARGEST = 2**25  # bytes of an answer, unpacked; a thousand rows of a thousand scores have 20 million
+PART = 2**16  # bytes that are read at a time
 
 
 @dataclass(frozen=True, kw_only=True)
 class Patience:
-    """Seconds until a request is given up; how often it is tried again, and seconds before that: doubled at each, half at random."""
+    """Seconds until a request is given up, its whole answer included; how often it is tried again, and seconds before that: doubled at
+    each, half at random.
+    """
 
     timeout: float = 30.0
     retries: int = 6
@@ -47,8 +55,7 @@ class Line:
     def __init__(self, patience: Patience, token: str | None) -> None:
         self.patience = patience
         self._token = token
-        self._session = requests.Session()
-        self._session.auth = self._sign  # given or not: otherwise ~/.netrc would be sent
+        self._session = self._opened()
 
     def about(self, url: str) -> Any:
         """What a GET says, None where the server has nothing to say. Unreachable where it does not answer."""
@@ -80,28 +87,26 @@ class Line:
             told = 0.0
             charge()
             try:
-                reply = self._session.request(
-                    method,
-                    url,
-                    data=body,
-                    headers={"Content-Type": "application/json", "Accept": "application/json"},
-                    timeout=self.patience.timeout,
-                    allow_redirects=False,
-                )
-            except requests.RequestException as error:
+                reply = self._exchanged(method, url, body)
+            except (requests.RequestException, HTTPError, OSError, zlib.error) as error:
                 if _never_left(error):
                     refund()
                 why = f"{type(error).__name__}: {self._clean(str(error))}"
                 continue
-            if reply.status_code == 200:
+            if reply.status == 200:
                 try:
-                    return read(_parsed(reply))
-                except (Garbage, msgspec.DecodeError) as error:
-                    why = f"it answered {error}" if isinstance(error, Garbage) else f"it answered no JSON ({error})"
-                    continue
+                    return read(_parsed(method, reply))
+                except InputError:
+                    raise
                 except Changed as error:
                     raise Unreachable(f"{url} answers {error}; begin anew, with another --out") from None
-            if method == "GET" and reply.status_code in SILENT:
+                except Garbage as error:
+                    why = f"it answered {error}"
+                    continue
+                except Exception as error:  # whatever it is: no answer that can be read
+                    why = f"it answered no JSON ({reason(error)})"
+                    continue
+            if method == "GET" and reply.status in SILENT:
                 return read(None)
             why, told = self._refusal(url, reply), _told(reply)
             if told > LONGEST:
@@ -112,9 +117,37 @@ class Line:
             "kept: run the same command again when the server is well"
         )
 
-    def _refusal(self, url: str, reply: requests.Response) -> str:
+    def _opened(self) -> requests.Session:
+        session = requests.Session()
+        session.auth = self._sign  # given or not: otherwise ~/.netrc would be sent
+        return session
+
+    def _exchanged(self, method: str, url: str, body: bytes | None) -> _Reply:
+        """The answer, whole. requests.Timeout where it takes longer than the patience: requests limits the time between two bytes.
+
+        It is waited for in a thread, because nothing ends a read from a server that sends a byte now and then.
+        """
+        session, heard = self._session, queue.SimpleQueue[_Reply | BaseException]()
+
+        def talk() -> None:
+            try:
+                heard.put(_talked(session, method, url, body, self.patience.timeout))
+            except BaseException as error:
+                heard.put(error)
+
+        threading.Thread(target=talk, daemon=True).start()
+        try:
+            said = heard.get(timeout=self.patience.timeout)
+        except queue.Empty:
+            self._session = self._opened()  # the other one is still waiting
+            raise requests.Timeout(f"no whole answer within {self.patience.timeout:g} s") from None
+        if isinstance(said, BaseException):
+            raise said
+        return said
+
+    def _refusal(self, url: str, reply: _Reply) -> str:
         """Why another try may help. Raises where none can."""
-        status = reply.status_code
+        status = reply.status
         why = f"status {status} {reply.reason or ''}".strip()
         if 300 <= status < 400:
             to = self._clean(reply.headers.get("Location", "another place"))
@@ -143,25 +176,57 @@ def counted_tries(count: int) -> str:
     return "1 try" if count == 1 else f"{count} tries"
 
 
-def _parsed(reply: requests.Response) -> Any:
+@dataclass(frozen=True)
+class _Reply:
+    status: int
+    reason: str
+    headers: Mapping[str, str]
+    content: bytes
+
+    @property
+    def text(self) -> str:
+        return self.content.decode(errors="replace")
+
+
+def _talked(session: requests.Session, method: str, url: str, body: bytes | None, timeout: float) -> _Reply:
+    """One request and its answer, of which no more is unpacked than may be."""
+    headers = {"Content-Type": "application/json", "Accept": "application/json", "Accept-Encoding": "gzip, deflate"}
+    with session.request(
+        method, url, data=body, headers=headers, timeout=timeout, allow_redirects=False, stream=True
+    ) as reply:
+        packed = reply.headers.get("Content-Encoding", "identity").strip().lower()
+        if packed not in ("identity", "gzip", "deflate", ""):
+            raise requests.exceptions.ContentDecodingError(f"it answered packed as {packed[:20]!r}")
+        unpacker = zlib.decompressobj(wbits=47) if packed in ("gzip", "deflate") else None  # 47: either of the two
+        content = bytearray()
+        for part in reply.raw.stream(PART, decode_content=False):
+            content += unpacker.decompress(part, LARGEST) if unpacker else part
+            if len(content) > LARGEST or (unpacker and unpacker.unconsumed_tail):
+                raise requests.exceptions.ContentDecodingError(
+                    f"it answered more than {LARGEST:,} bytes; ask for fewer rows at a time, with batch="
+                )
+        return _Reply(reply.status_code, reply.reason or "", reply.headers, bytes(content))
+
+
+def _parsed(method: str, reply: _Reply) -> Any:
     """The JSON of an answer; None for another kind of page in answer to a GET."""
-    if reply.request.method == "GET" and "json" not in reply.headers.get("Content-Type", ""):
+    if method == "GET" and "json" not in reply.headers.get("Content-Type", ""):
         return None
     return msgspec.json.decode(reply.content)
 
 
-def _told(reply: requests.Response) -> float:
+def _told(reply: _Reply) -> float:
     """Seconds that the server asks to be left alone, 0 where it does not say."""
     said = reply.headers.get("Retry-After", "").strip()
     if said.isdecimal():
         return float(said)
     try:
         return max(0.0, (parsedate_to_datetime(said) - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError):
+    except Exception:  # no date in any of the ways in which it can be none
         return 0.0
 
 
-def _never_left(error: requests.RequestException) -> bool:
+def _never_left(error: Exception) -> bool:
     """Whether there was not even a connection."""
     reason = getattr(error.args[0] if error.args else None, "reason", None)
     return isinstance(error, requests.ConnectTimeout) or isinstance(reason, NewConnectionError)

@@ -13,8 +13,10 @@ from ...core.access import Access
 from ...core.victim import CPU, Victim
 from ...data.downloads import cache
 from ...data.options import check_options, parse_choice, parse_count
+from ...data.samples import MOST_CLASSES
 from ...errors import InputError
 from ...files import user_path
+from ...outside import reading
 from ...specs import parse_number
 from ..request import Request
 from .asking import Remote
@@ -44,7 +46,13 @@ def open_http(request: Request) -> Victim:
     )
     batch, budget = parse_count(options, "batch", 32), parse_count(options, "budget", 0) or None
     line = Line(patience, _token(options))
-    card = _wanted(dialect.card(line.about(url.removesuffix("/infer"))), options)
+    said = line.about(url.removesuffix("/infer"))
+    with reading(f"what {url} says of its model cannot be read", "mend what the server answers to a GET"):
+        card = _wanted(dialect.card(said), options)
+    if card.count is not None and not 2 <= card.count <= MOST_CLASSES:
+        raise InputError(
+            f"{url} says it knows {card.count} classes; mend that, or give 2 to {MOST_CLASSES:,} as classes="
+        )
     kind = cast(Kind, parse_choice(options, "answers", ("scores", "labels"), card.kind or "scores"))
     if kind == "labels" and card.count is None:
         raise InputError(f"{url} answers with labels and does not say of how many classes; write classes=NUMBER")

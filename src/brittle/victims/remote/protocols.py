@@ -8,6 +8,8 @@ from typing import Any, Literal, Protocol, TypeGuard
 
 import numpy as np
 
+from ...errors import printable
+
 Rows = np.ndarray[Any, np.dtype[np.float32]]
 Kind = Literal["scores", "labels"]
 
@@ -56,13 +58,13 @@ class Plain:
         if not isinstance(said, Mapping):
             return Card()
         classes, version, bounds = said.get("classes"), said.get("version"), said.get("bounds")
-        names = tuple(map(str, classes)) if isinstance(classes, list) else ()
+        names = tuple(printable(str(name)) for name in classes) if isinstance(classes, list) else ()
         return Card(
             model=str(said.get("model", "")),
             versions=(str(version),) if isinstance(version, str | int) else (),
             kind=said["answers"] if said.get("answers") in ("scores", "labels") else None,
             classes=names,
-            count=classes if isinstance(classes, int) else len(names) or None,
+            count=classes if type(classes) is int else len(names) or None,
             shape=_whole(said.get("shape")),
             bounds=(float(bounds[0]), float(bounds[1])) if _are_numbers(bounds) and len(bounds) == 2 else None,
         )
@@ -138,19 +140,28 @@ def _refuse_other_version(version: Any, card: Card) -> None:
 def _matrix(data: Any, shape: Any, count: int, kind: Kind) -> Rows:
     """Scores (count, C) or labels (count, 1), finite; Garbage for anything else."""
     try:
+        if not _all_numbers(data, 3):
+            raise TypeError
         found = np.asarray(data, dtype=np.float64)
         found = found if shape is None else found.reshape(shape)
-    except (ValueError, TypeError, OverflowError):
+    except Exception:  # ragged, too deep, too large, or of a shape that cannot be
         raise Garbage(f"{kind} that are no {'matrix' if kind == 'scores' else 'list'} of numbers") from None
     if kind == "labels":
         found = found.reshape(-1, 1)
     if found.ndim != 2 or len(found) != count or (kind == "scores" and found.shape[1] < 2):
         raise Garbage(f"{kind} of shape {found.shape} to {count} rows")
-    if not np.isfinite(found).all():
+    if not (np.abs(found) <= np.finfo(np.float32).max).all():
         raise Garbage(f"{kind} that are not finite")
     if kind == "labels" and ((found < 0) | (found != found.round())).any():
         raise Garbage("labels that are no class numbers")
     return found.astype(np.float32)
+
+
+def _all_numbers(data: Any, depth: int) -> bool:
+    """Lists of lists of plain numbers, no more than so deep; text that reads as one is none, nor are true and false."""
+    if type(data) is list:
+        return depth > 0 and all(_all_numbers(item, depth - 1) for item in data)
+    return type(data) in (int, float)
 
 
 def _kind(datatype: str) -> Kind:
@@ -167,4 +178,4 @@ def _whole(numbers: Any) -> tuple[int, ...]:
 
 
 def _are_numbers(value: Any) -> TypeGuard[list[Any]]:
-    return isinstance(value, list) and bool(value) and all(isinstance(v, int | float) for v in value)
+    return isinstance(value, list) and bool(value) and all(type(v) in (int, float) for v in value)
