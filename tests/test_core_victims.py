@@ -93,13 +93,25 @@ def test_wherever_a_model_that_works_in_place_is_asked_it_answers_like_one_that_
         assert torch.equal(one, other)
 
 
-def test_a_network_of_torch_s_own_layers_is_handed_no_copy() -> None:
+def test_a_network_that_cannot_write_into_its_input_is_handed_no_copy() -> None:
+    free = nn.Sequential(nn.Flatten(), nn.Sequential(nn.Linear(6, 4), nn.ReLU(inplace=True)), After(torch.relu)).eval()
+    for model in (INNER, BODY, free):
+        assert as_victim(model).reads
+    with_hook = nn.Sequential(nn.Linear(6, 4)).eval()
+    with_hook[0].register_forward_hook(lambda module, args, output: args[0].zero_())
+    writing = (
+        nn.Sequential(nn.Flatten(), nn.Dropout(), nn.ReLU(inplace=True), INNER),
+        nn.Sequential(nn.Identity(), After(lambda x: x.mul_(2)), INNER),
+        nn.Sequential(nn.Softsign(), nn.ReLU(inplace=True)),  # whose memory is not known to be new
+        with_hook,
+    )
+    for model in writing:
+        assert not as_victim(model.eval()).reads
     asked: list[int] = []
-    layer = nn.Linear(6, 4).eval()
-    victim = as_victim(layer)
-    layer.register_forward_pre_hook(lambda module, args: asked.append(args[0].data_ptr()))
-    victim(X)
-    as_victim(layer)(X)  # a hook may write
+    victim = as_victim(INNER)
+    with INNER.register_forward_pre_hook(lambda module, args: asked.append(args[0].data_ptr())):
+        victim(X)
+        as_victim(INNER)(X)
     assert asked[0] == X.data_ptr() != asked[1]
 
 

@@ -34,8 +34,8 @@ class Victim:
     itself, or what a callable holds), so that its weights can be frozen during an attack and its mode checked. `digest` identifies the
     weights and the architecture; `hidden` says in words what of them cannot be seen. `access` is the most that the model gives: one
     behind an API has scores or labels and no gradient; `because` says why it gives no more, where that is not plain. `shape` and `classes`
-    are what is known of one input and of the outputs' names; empty where nothing is. `reads`: the layers of `module` are known to write
-    into none of their inputs.
+    are what is known of one input and of the outputs' names; empty where nothing is. `reads`: `module` is known to write into
+    none of its inputs.
     """
 
     forward: Callable[[Tensor], Tensor]
@@ -228,14 +228,25 @@ def _normal(module: nn.Module) -> nn.Module:
     return copy.deepcopy(module) if inference else module
 
 
+_FRESH = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.LayerNorm)
+
+
 def _reads(module: nn.Module) -> bool:
-    """Whether it is made of torch's own layers alone, none of which works in place."""
-    return all(
-        type(part).__module__.startswith("torch.nn.modules.")
-        and not getattr(part, "inplace", False)
-        and not part._forward_pre_hooks
+    """Whether what gets hold of the input before there is new memory is torch's own, and none of it works in place or has hooks."""
+    hooked = any(part._forward_pre_hooks or part._forward_hooks for part in module.modules())
+    return not hooked and _writes_first(module) is not True
+
+
+def _writes_first(module: nn.Module) -> bool | None:
+    """Whether it may write into its input; None where it does not, but what it returns may be the same memory."""
+    if type(module) is nn.Sequential:
+        return next((said for said in map(_writes_first, module) if said is not None), None)
+    if any(
+        not type(part).__module__.startswith("torch.nn.modules.") or getattr(part, "inplace", False)
         for part in module.modules()
-    )
+    ):
+        return True
+    return False if type(module) in _FRESH else None
 
 
 def quantised_layers(module: nn.Module) -> list[str]:
