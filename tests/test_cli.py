@@ -152,8 +152,9 @@ def test_attack_writes_rounded_pictures_and_tells_what_survives(folder: Path) ->
     for i, row in enumerate(rows):
         with Image.open(out / f"{int(row['id']):05d}-adversarial.png") as image:
             pixels = np.array(image)
-        levels = exact["x_adv"][i, 0].double() * 255
-        np.testing.assert_array_equal(pixels, levels.round().numpy().astype(np.uint8))
+        clean, levels = (exact[which][i, 0].double().numpy() * 255 for which in ("x", "x_adv"))
+        assert np.abs(pixels - np.rint(clean)).max() <= 0.15 * 255  # 38 levels: the nearest of 38.25 more may be 39
+        assert np.abs(pixels - levels).max() <= 1
         predicted = int(victim(torch.from_numpy(pixels).float()[None, None] / 255).argmax())
         assert row["success_8bit"] == str(predicted != int(row["label"]))
     assert sum(row["success"] == "True" for row in rows) >= 5

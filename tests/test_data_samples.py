@@ -113,7 +113,7 @@ def test_labels_must_be_below_the_number_of_classes():
         ArraySamples(X, Y, classes=("a", "b", "c", "d"))
 
 
-@pytest.mark.parametrize("bounds", [(1, 0), (0, 0), (0, float("nan")), (0, float("inf"))])
+@pytest.mark.parametrize("bounds", [(1, 0), (0, 0), (0, float("nan")), (float("inf"), float("inf"))])
 def test_bounds_that_are_no_range_are_refused(bounds):
     for data in ((X, Y), Squares()):
         with pytest.raises(InputError, match="no range"):

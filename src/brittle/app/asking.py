@@ -20,7 +20,7 @@ CROWD_VALUES = 32_000_000  # numbers of a crowd at most, 128 MB: 212 colour pict
 
 def answers(victim: Victim, x: Tensor, seed: int) -> Tensor:
     """Outputs (B, C) on the CPU."""
-    asked = x.to(victim.device, victim.dtype).clamp(victim.lower, victim.upper)
+    asked = victim.clamp(x.to(victim.device, victim.dtype))
     with torch.no_grad(), evaluating(victim, seed):
         return check_outputs(victim(asked), len(x)).cpu()
 
@@ -33,7 +33,7 @@ def crowd(data: Samples, after: int, most: int) -> tuple[Tensor, Tensor]:
 
 def seconds_of(victim: Victim, x: Tensor, seed: int) -> tuple[float, float | None]:
     """Wall-clock seconds a sample, asked together: of a forward, and of a forward with its backward; after one that warms up."""
-    asked = x.to(victim.device, victim.dtype).clamp(victim.lower, victim.upper).requires_grad_()
+    asked = victim.clamp(x.to(victim.device, victim.dtype)).requires_grad_()
     with evaluating(victim, seed):
         started = time.perf_counter()
         with torch.no_grad():

@@ -11,6 +11,7 @@ from safetensors.torch import save as to_safetensors
 from torch import Tensor, nn
 
 from ..core.access import Access
+from ..core.bounds import Given
 from ..core.checks import (
     check_confidence,
     check_indices,
@@ -90,7 +91,7 @@ def attack(
     *,
     targets: Tensor | Array | Sequence[int] | int | None = None,
     confidence: float | None = None,
-    bounds: tuple[float, float] = (0.0, 1.0),
+    bounds: Given = (0.0, 1.0),
     seed: int = 0,
     ids: Tensor | Array | Sequence[int] | None = None,
     batch_size: int | None = None,
@@ -167,13 +168,13 @@ def _attack_batch(
     context: Context | None,
 ) -> Outcome:
     home, device = x.device, victim.device
-    x = x.detach().to(device).clamp(victim.lower, victim.upper)
+    x = victim.clamp(x.detach().to(device))
     asked = victim if context is None else victim.beside(context)
     with torch.no_grad(), explained(asked, x):
         outputs = (check_outputs if victim.access is Access.LABELS else check_logits)(asked(x), len(x))
     goal = _checked(goal, len(x), outputs.shape[1], device)
     if starts is not None:
-        starts = starts.detach().to(x).clamp(victim.lower, victim.upper)
+        starts = victim.clamp(starts.detach().to(x))
     trial = attempt(attack, victim, threat, x, goal, ids.to(device), seed, budget, starts, context=context)
     measured = {**trial.measured(), "clean_correct": Classify(goal.labels).margin(outputs) < 0}
     return Outcome(**{name: value.to(home) for name, value in measured.items()})

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ..attacks.fixed.noise import Noise
 from ..attacks.fixed.recipes import ifgsm
+from ..core.bounds import Given, plain
 from ..core.goal import Classify
 from ..core.judge import judge
 from ..core.problem import Attack, Threat
@@ -37,7 +38,7 @@ def blackbox(
     steps: Sequence[int] = (1, 5, 10, 20),
     grid: Sequence[float] | None = None,
     samples: int | None = None,
-    bounds: tuple[float, float] | None = None,
+    bounds: Given | None = None,
     seed: int = 0,
     batch_size: int = 32,
     progress: Progress | bool = True,
@@ -81,7 +82,7 @@ def blackbox(
         surrogate=other.name,
         data=f"{source.name}, {len(x)} of {len(source)} samples",
         threat=threat.name,
-        bounds=(aimed.lower, aimed.upper),
+        bounds=plain(aimed.bounds),
         eps=float(threat.eps),
         grid=radii,
         steps=counted,
@@ -108,7 +109,9 @@ class _Run:
             rows = slice(start, start + self.batch_size)
             x, point = (one[rows].to(victim.device, victim.dtype) for one in (self.x, made))
             region = threat.around(x, victim.lower, victim.upper)
-            won.append(judge(victim, region, Classify(self.labels[rows].to(victim.device)), point).success.cpu())
+            won.append(
+                judge(victim, region, Classify(self.labels[rows].to(victim.device)), region.point(point)).success.cpu()
+            )
         return tuple((~torch.cat(won)).tolist())
 
 

@@ -6,8 +6,10 @@ import copy
 from collections.abc import Callable
 from dataclasses import replace
 
+import torch
 from torch import Tensor, nn
 
+from ..core.bounds import Given, as_bounds, limits
 from ..core.problem import Threat
 from ..core.recording import recording
 from ..core.victim import Victim, as_victim
@@ -32,7 +34,7 @@ def diagnose(
     samples: int = 32,
     dear: bool = False,
     seed: int = 0,
-    bounds: tuple[float, float] | None = None,
+    bounds: Given | None = None,
     device: str | None = None,
     trust: bool = False,
     output: str | int | None = None,
@@ -61,7 +63,7 @@ def diagnose(
 
 def open_as_it_is(
     model: str | Victim | nn.Module | Callable[[Tensor], Tensor],
-    bounds: tuple[float, float],
+    bounds: Given,
     device: str | None = None,
     trust: bool = False,
     output: str | int | None = None,
@@ -77,7 +79,7 @@ def open_as_it_is(
     return victim if output is None else victim.reading(output)
 
 
-def widened(data: object, bounds: tuple[float, float]) -> tuple[float, float]:
+def widened(data: object, bounds: Given) -> Given:
     """The bounds, or what the values of a pair (x, labels) span where that is more: a finding, here, and no reason to refuse."""
     if not (
         isinstance(data, tuple | list)
@@ -88,4 +90,8 @@ def widened(data: object, bounds: tuple[float, float]) -> tuple[float, float]:
         return bounds
     if not len(data[0]) or not bool(data[0].isfinite().all()):
         return bounds
-    return min(bounds[0], float(data[0].min())), max(bounds[1], float(data[0].max()))
+    x, (lower, upper) = data[0], as_bounds(bounds)
+    if isinstance(lower, float) and isinstance(upper, float):
+        return min(lower, float(x.min())), max(upper, float(x.max()))
+    low, high = limits(x, lower, upper)
+    return torch.minimum(low[0], x.amin(0)), torch.maximum(high[0], x.amax(0))

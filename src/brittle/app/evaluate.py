@@ -21,6 +21,7 @@ from .. import __version__
 from ..attacks import Noise, Restarts, TransferStart, parse_attack
 from ..attacks.registry import entry_of
 from ..core.access import Access
+from ..core.bounds import Given, plain
 from ..core.problem import Attack, Threat
 from ..core.recording import recording
 from ..core.trial import check_access
@@ -163,7 +164,7 @@ def evaluate(
     shard: int = 500,
     workers: int = 1,
     keep: int = 12,
-    bounds: tuple[float, float] | None = None,
+    bounds: Given | None = None,
     device: str | None = None,
     trust: bool = False,
     output: str | int | None = None,
@@ -312,7 +313,7 @@ def resolve(plan: Plan, victim: Victim, data: Samples) -> Plan:
         "count": len(data),
         "classes": list(data.classes),
         "shape": list(data.shape),
-        "bounds": list(data.bounds),
+        "bounds": plain(data.bounds),
         "version": __version__,
     }
     return replace(plan, resolved=resolved)
@@ -377,7 +378,7 @@ def _start(
         raise InputError(
             f"{victim.name} gives gradients, which the chain follows; to begin from a surrogate name attacks that only ask, such as square"
         )
-    bounds = (victim.lower, victim.upper)
+    bounds = victim.bounds
     return transfer_start(surrogate, parse_attack(BASELINE), first=attack, bounds=bounds, device=device, trust=trust)
 
 

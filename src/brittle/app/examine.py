@@ -104,7 +104,7 @@ def examined(
     if not diagnosis.suspicious:
         return Examination(key, diagnosis, (), proof, time.perf_counter() - begun)
     say(2, len(PARTS), PARTS[2])
-    x = x.to(victim.device, victim.dtype).clamp(victim.lower, victim.upper)
+    x = victim.clamp(x.to(victim.device, victim.dtype))
     labels = labels.to(victim.device).long()
     mending = try_remedies(victim, x, labels, threat, diagnosis.findings, seed)
     draws = _draws(victim, x, labels, threat, seed) if "random" in diagnosis.kinds else 1

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..core.access import Access
+from ..core.bounds import Given
 from ..core.recording import recording
 from ..core.victim import Victim
 from ..data.samples import Samples, as_data, slices
@@ -58,7 +59,7 @@ def extract(
     backbone: str | None = None,
     out: str | Path | None = None,
     seed: int = 0,
-    bounds: tuple[float, float] | None = None,
+    bounds: Given | None = None,
     device: str | None = None,
     trust: bool = False,
     output: str | int | None = None,
@@ -104,7 +105,7 @@ def extract(
     return found
 
 
-def _sources(data: object, test: object | None, bounds: tuple[float, float] | None) -> tuple[Samples, Samples]:
+def _sources(data: object, test: object | None, bounds: Given | None) -> tuple[Samples, Samples]:
     """What to learn from and what to measure on; the same object where the data have no second split."""
     edges = bounds or (0.0, 1.0)
     if test is not None:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..attacks.fixed.recipes import repeated_fgsm
+from ..core.bounds import Given
 from ..core.problem import Attack, Threat
 from ..core.recording import recording
 from ..core.streams import Streams
@@ -27,7 +28,7 @@ def fool(
     confidence: float | None = 0.99,
     attack: Attack | None = None,
     threat: str | Threat | None = None,
-    bounds: tuple[float, float] = (0.0, 1.0),
+    bounds: Given = (0.0, 1.0),
     seed: int = 0,
     output: str | int | None = None,
 ) -> Outcome:
@@ -41,7 +42,7 @@ def fool(
     victim = as_victim(model, bounds, output=output)
     if not len(targets):
         raise InputError("targets are empty; name one class or more, as in targets=[3, 5]")
-    wide = victim.upper - victim.lower
+    wide = victim.width
     attack = repeated_fgsm(steps=500, step_size=wide / 255) if attack is None else attack
     ids = torch.arange(len(targets))
     x, wanted = random_inputs(victim, len(ids), shape, seed), torch.as_tensor(targets)
@@ -58,7 +59,7 @@ def fool(
 def random_inputs(victim: Victim, count: int, shape: Sequence[int], seed: int) -> Tensor:
     """(count, *shape), uniform in the victim's bounds: what `fool` begins from."""
     streams = Streams.seeded(seed, torch.arange(count)).fork(_NOISE)
-    return victim.lower + (victim.upper - victim.lower) * streams.uniform(tuple(shape), victim.dtype)
+    return victim.between(streams.uniform(tuple(shape), victim.dtype))
 
 
 _NOISE = 77  # the tag of the streams that make the noise, so that the attack's own are others

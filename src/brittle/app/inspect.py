@@ -12,6 +12,8 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from ..core.access import Access
+from ..core.bounds import Bounds, Given
+from ..core.bounds import interval as range_of
 from ..core.recording import recording
 from ..core.victim import Victim
 from ..data.samples import Samples, as_data
@@ -40,7 +42,7 @@ class Inspection:
     weights: str  # their type, and where they are
     access: str
     shape: tuple[int, ...]  # of one input; empty: any, or not known
-    bounds: tuple[float, float]
+    bounds: Bounds
     preparation: str  # what happens to an input inside; empty: nothing that is known of
     classes: int  # 0: not known
     names: tuple[str, ...]
@@ -57,13 +59,16 @@ class Inspection:
     def lines(self) -> dict[str, str]:
         """What a table says, line by line."""
         low, high = self.bounds
+        within = range_of(low, high)
+        if isinstance(low, float) and isinstance(high, float):
+            within = f"[{amount(low)}, {amount(high)}]"
         size = " x ".join(map(str, self.shape)) if self.shape else "any size" if self.preparation else "not known"
         said = {
             "victim": self.name,
             "network": self.architecture
             + (f", {counted(self.parameters, 'parameter')} ({self.weights})" if self.parameters else ""),
             "gives": self.access,
-            "inputs": f"{size}, in [{amount(low)}, {amount(high)}]",
+            "inputs": f"{size}, in {within}",
             "inside": self.preparation or "no preparation that is known of",
             "classes": self._classes(),
         }
@@ -111,7 +116,7 @@ def inspect(
     *,
     samples: int = 32,
     seed: int = 0,
-    bounds: tuple[float, float] | None = None,
+    bounds: Given | None = None,
     device: str | None = None,
     trust: bool = False,
     output: str | int | None = None,
@@ -164,7 +169,7 @@ def inspect(
         access=GIVES[victim.access],
         shape=victim.shape
         or (tuple(x.shape[1:]) if outputs is not None and x is not None and not _framed(victim) else ()),
-        bounds=(victim.lower, victim.upper),
+        bounds=victim.bounds,
         preparation=_preparation(victim),
         classes=classes,
         names=victim.classes,
@@ -185,7 +190,7 @@ def _samples(victim: Victim, data: Samples | None, count: int, seed: int) -> tup
     if not victim.shape:
         return None, None, ""
     draws = torch.rand((TIMED, *victim.shape), generator=torch.Generator().manual_seed(seed))
-    return victim.lower + draws * (victim.upper - victim.lower), None, counted(TIMED, "picture") + " of noise"
+    return victim.between(draws), None, counted(TIMED, "picture") + " of noise"
 
 
 def _architecture(victim: Victim) -> str:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ..attacks.fixed.noise import Noise
 from ..attacks.fixed.recipes import apgd
 from ..core.access import Access
+from ..core.bounds import Given
 from ..core.checks import check_finite, check_indices, check_inputs
 from ..core.goal import Match
 from ..core.problem import Attack, Threat
@@ -65,7 +66,7 @@ def mimic(
     attack: Attack | None = None,
     within: float = 0.0,
     among: Tensor | None = None,
-    bounds: tuple[float, float] = (0.0, 1.0),
+    bounds: Given = (0.0, 1.0),
     seed: int = 0,
     ids: Tensor | None = None,
     batch_size: int | None = None,
@@ -150,7 +151,7 @@ class _Run:
 
     def placed(self, x: Tensor) -> Tensor:
         """On the victim's device, rounded into its bounds."""
-        return x.detach().to(self.victim.device).clamp(self.victim.lower, self.victim.upper)
+        return self.victim.clamp(x.detach().to(self.victim.device))
 
     @torch.no_grad()
     def features(self, x: Tensor) -> Tensor:

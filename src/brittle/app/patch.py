@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..attacks.combine.patch import Patch, paste
+from ..core.bounds import Given
 from ..core.checks import check_inputs, check_labels, check_logits
 from ..core.goal import Classify
 from ..core.losses import find_slope
@@ -33,7 +34,7 @@ def patch(
     step_size: float = 0.05,
     loss: str = "cross_entropy",
     batch_size: int = 16,
-    bounds: tuple[float, float] = (0.0, 1.0),
+    bounds: Given = (0.0, 1.0),
     seed: int = 0,
     output: str | int | None = None,
     progress: Callable[[int, int, str], None] | None = None,
@@ -57,9 +58,9 @@ def patch(
     count = len(source) if samples is None else min(len(source), samples)
     if not step_size > 0:
         raise InputError(f"step_size={step_size:g} is no step; give a share of the input range above 0")
-    span, slope = victim.upper - victim.lower, find_slope(loss)
+    span, slope = victim.width, find_slope(loss)
     width = max(1, int(side[1] * min(source.shape[1:]) + 0.5))
-    grey = torch.full((source.shape[0], width, width), (victim.lower + victim.upper) / 2, dtype=victim.dtype)
+    grey = torch.full((source.shape[0], width, width), sum(victim.range) / 2, dtype=victim.dtype)
     Patch.of(grey, round=round, side=side, angle=angle)  # says what is out of range
     learnt = grey.to(victim.device).requires_grad_()
     optimiser = torch.optim.Adam([learnt], lr=step_size * span, maximize=True)
@@ -79,7 +80,7 @@ def patch(
             learnt.grad = torch.nan_to_num(gradient, nan=0.0)
             optimiser.param_groups[0]["lr"] = step_size * span * (1 - taken / steps)
             optimiser.step()
-            learnt.data.clamp_(victim.lower, victim.upper)
+            learnt.data.clamp_(*victim.range)
             if progress is not None:
                 progress(taken + 1, steps, "patch")
     return Patch.of(learnt, round=round, side=side, angle=angle)

@@ -34,7 +34,7 @@ def provability(victim: Victim, data: Samples, threat: Threat, goal: str) -> Pro
     if goal != "untargeted":
         return Provability(None, "proofs are for untargeted goals alone")
     x, labels = data.batch(range(min(SAMPLES, len(data))))
-    x = x.to(victim.device, victim.dtype).clamp(victim.lower, victim.upper)
+    x = victim.clamp(x.to(victim.device, victim.dtype))
     try:
         network = trace(victim, x)
         if network.widest * math.prod(network.nodes[-1].shape) > MOST:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..attacks import TransferStart, parse_attack
+from ..core.bounds import Given, as_bounds
 from ..core.problem import Attack
 from ..core.recording import recording
 from ..core.victim import Victim, as_victim
@@ -21,7 +22,7 @@ def transfer_start(
     *,
     first: str | Attack = "mifgsm",
     reach: float = 1.0,
-    bounds: tuple[float, float] = (0.0, 1.0),
+    bounds: Given = (0.0, 1.0),
     device: torch.device | str | None = None,
     trust: bool = False,
     output: str | int | None = None,
@@ -32,7 +33,7 @@ def transfer_start(
     output: of the surrogate, as in `brittle.attack`.
     """
     opened: Victim | NamedVictim = (
-        NamedVictim.of(surrogate, device=device, trust=trust, bounds=bounds, output=output)
+        NamedVictim.of(surrogate, device=device, trust=trust, bounds=as_bounds(bounds), output=output)
         if isinstance(surrogate, str)
         else as_victim(surrogate, bounds, device, output=output)
     )

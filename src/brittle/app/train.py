@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from ..core.bounds import shared
 from ..data.open import open_data
 from ..data.samples import slices
 from ..errors import InputError
@@ -55,7 +56,14 @@ def train_and_save(
     )
     reached = accuracy(module, open_data(test))
     facts = {"epochs": float(epochs), "seed": float(seed), "test_accuracy": reached}
-    save(module, architecture, out, data=samples.name, bounds=samples.bounds, training=facts)
+    save(
+        module,
+        architecture,
+        out,
+        data=samples.name,
+        bounds=shared(*samples.bounds, "a trained network"),
+        training=facts,
+    )
     return reached
 
 
@@ -93,7 +101,13 @@ def train_head(
     assert victim.module is not None
     reached = accuracy(victim.module, tested)
     card = HeadCard(
-        backbone, opened.digest, layer, samples.classes, samples.name, samples.bounds, {"test_accuracy": reached}
+        backbone,
+        opened.digest,
+        layer,
+        samples.classes,
+        samples.name,
+        shared(*samples.bounds, "a trained network"),
+        {"test_accuracy": reached},
     )
     save_head(head, card, out)
     return reached

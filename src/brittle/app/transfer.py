@@ -13,6 +13,7 @@ from ..attacks import GradientAscent, parse_attack
 from ..attacks.directions import Admix, Pictures
 from ..attacks.directions.role import Place
 from ..attacks.fixed.noise import Noise
+from ..core.bounds import Bounds, Given, clamped
 from ..core.goal import Classify
 from ..core.judge import judge
 from ..core.problem import Attack, Threat
@@ -99,7 +100,7 @@ def transfer(
     ensembles: Sequence[str] = ("logits",),
     targeted: bool = False,
     samples: int | None = None,
-    bounds: tuple[float, float] | None = None,
+    bounds: Given | None = None,
     seed: int = 0,
     batch_size: int = 32,
     progress: Progress | bool = True,
@@ -139,7 +140,7 @@ def transfer(
             made, forwards, backwards = run.crafted(_supplied(attack, pool), bench.victim)
             rows.append(run.row(bench.surrogates, name, made, forwards, backwards, bench.ensemble))
             if bench not in begun:
-                moved = shuffled(x, made, run.ids, seed, (bench.victim.lower, bench.victim.upper))
+                moved = shuffled(x, made, run.ids, seed, bench.victim.bounds)
                 rows.append(run.row(bench.surrogates, f"{name}, {SHUFFLED}", moved, 0.0, 0.0, bench.ensemble))
                 begun.add(bench)
             if advance is not None:
@@ -148,7 +149,7 @@ def transfer(
     return Matrix(threat.name, float(threat.eps), seen, tuple(ids), tuple(victims), tuple(rows), found)
 
 
-def shuffled(x: Tensor, x_adv: Tensor, ids: Tensor, seed: int, bounds: tuple[float, float] = (0.0, 1.0)) -> Tensor:
+def shuffled(x: Tensor, x_adv: Tensor, ids: Tensor, seed: int, bounds: Bounds = (0.0, 1.0)) -> Tensor:
     """x (B, *S) with the same perturbation, its pixels in random places: as large in any norm, but for what the bounds cut off.
 
     A pixel's channels stay together. Text-book baseline: an attack that transfers does so by where it changes what.
@@ -156,7 +157,7 @@ def shuffled(x: Tensor, x_adv: Tensor, ids: Tensor, seed: int, bounds: tuple[flo
     delta = (x_adv - x).flatten(2) if x.ndim > 2 else (x_adv - x)[:, None]
     order = Streams.seeded(seed, ids).fork(_SHUFFLE).uniform((delta.shape[2],)).argsort(1)
     moved = delta.gather(2, order[:, None].expand_as(delta).to(delta.device)).view_as(x)
-    return (x + moved).clamp(*bounds)
+    return clamped(x + moved, *bounds)
 
 
 def drawn(labels: Tensor, ids: Tensor, classes: int, seed: int) -> Tensor:
@@ -293,5 +294,5 @@ class _Run:
             rows = slice(start, start + self.batch_size)
             x, point = (one[rows].to(victim.device, victim.dtype) for one in (self.x, made))
             region = self.threat.around(x, victim.lower, victim.upper)
-            won += int(judge(victim, region, goal.select(rows), point).success.sum())
+            won += int(judge(victim, region, goal.select(rows), region.point(point)).success.sum())
         return share(won, len(made))

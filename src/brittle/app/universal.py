@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..attacks.combine.replay import Replay
+from ..core.bounds import Given
 from ..core.checks import check_inputs, check_labels, check_logits
 from ..core.goal import Classify
 from ..core.losses import find_loss
@@ -37,7 +38,7 @@ def universal(
     momentum: float = 0.9,
     loss: str | None = None,
     batch_size: int = 32,
-    bounds: tuple[float, float] = (0.0, 1.0),
+    bounds: Given = (0.0, 1.0),
     seed: int = 0,
     output: str | int | None = None,
     progress: Callable[[int, int, str], None] | None = None,
@@ -65,7 +66,7 @@ def universal(
         refuse_training_mode(victim.module)
     count = len(source) if samples is None else min(len(source), samples)
     clean = torch.zeros(1, *source.shape, dtype=victim.dtype, device=victim.device)
-    wide = victim.upper - victim.lower
+    wide = victim.width
     region = threat.around(clean, -wide, wide)
     if region.origin.shape != clean.shape:
         raise InputError(
@@ -124,7 +125,7 @@ def _gradient(victim: Victim, source: Samples, ids: Tensor, delta: Tensor, rise:
     x, labels = _inputs(victim, source, ids)
     asked = delta.clone().requires_grad_()
     with torch.enable_grad():
-        outputs = _outputs(victim, (x + asked).clamp(victim.lower, victim.upper))
+        outputs = _outputs(victim, victim.clamp(x + asked))
         check_labels(labels, len(x), outputs.shape[1])
         total = rise(outputs, labels, ids).sum()
     (gradient,) = torch.autograd.grad(total, asked)

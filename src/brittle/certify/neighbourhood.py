@@ -9,9 +9,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..core.bounds import Edge
 from ..core.problem import Threat
 from ..errors import InputError
+from ..kernels.shapes import wide
 from ..threats.ball import Ball, Box
+from ..threats.region import ROUNDING
 from .patches import Patches
 
 DUAL = {"linf": 1.0, "l2": 2.0, "l1": math.inf}
@@ -47,19 +50,32 @@ class Neighbourhood:
         return (rows * x).sum(1) - gain
 
 
-def neighbourhood(threat: Threat, x: Tensor, lower: float, upper: float) -> Neighbourhood:
-    """Of a Linf, L2 or L1 ball or the whole box, a few roundings wider than what a judge lets pass; other threats are refused."""
+def neighbourhood(threat: Threat, x: Tensor, lower: Edge, upper: Edge) -> Neighbourhood:
+    """Of a Linf, L2 or L1 ball or the whole box, a little wider than what a judge lets pass; other threats are refused.
+
+    He lets pass what lies `ROUNDING` units of |x| or |x + d| beyond the ball, feature by feature: at most those of |x| + |d|, whose size is
+    that of x and the radius together. One unit more pays for this sum's own rounding.
+    """
     if not isinstance(threat, Ball | Box) or threat.name == "l0":
         raise InputError(f"no certificate is known for the threat {_named(threat)}; give linf, l2, l1 or box")
     region = threat.around(x, lower, upper)
-    scale = torch.maximum(region.lower.abs(), region.upper.abs()).flatten(1).amax(1).double()
+    if region.scaled is not None and region.norm.name != "linf":
+        raise InputError(
+            f"no certificate is known for an eps of each feature in {region.norm.name}; give linf or one eps"
+        )
+    unit = (ROUNDING + 1) * torch.finfo(x.dtype).eps
+    box = region if region.scaled is None else region.scaled
+    middle, low, high = x.double(), box.lower.double().expand(x.shape), box.upper.double().expand(x.shape)
     radius = region.radius.double()
-    unit = 9 * torch.finfo(x.dtype).eps * region.norm.rounding(x[0].numel() if len(x) else 1)
-    radius = radius + unit * (scale + radius)
-    middle, low, high = x.double(), region.lower.double().expand(x.shape), region.upper.double().expand(x.shape)
+    far = wide(radius, x)
     if region.norm.name == "linf":
-        wide = radius.view(-1, *(1,) * (x.ndim - 1))
-        low, high = torch.maximum(low, middle - wide), torch.minimum(high, middle + wide)
+        far = far if region.scaled is None else far * region.scaled.scale.double()
+        far = far + unit * (middle.abs() + far)
+        low, high = torch.maximum(low, middle - far), torch.minimum(high, middle + far)
+    else:
+        radius = radius + unit * (region.norm.size(middle) + radius)
+        far = wide(radius, x)  # an infinite bound is no number to reckon with, and the ball ends before it
+        low, high = torch.where(low.isinf(), middle - far, low), torch.where(high.isinf(), middle + far, high)
     return Neighbourhood(region.norm.name, middle, low, high, radius)
 
 

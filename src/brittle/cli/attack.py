@@ -117,7 +117,9 @@ def _lines(examples: list[Example], available: int, minimises: bool) -> list[str
     counts = _counts(examples)
     line = f"{counts['fooled']} of {counts['right']} that were right are fooled"
     if counts["fooled_8bit"] is not None:
-        line += f", {counts['fooled_8bit']} of these still after rounding to 8 bits and reading back"
+        line += (
+            f", {counts['fooled_8bit']} of these still, inside the threat, after rounding to 8 bits and reading back"
+        )
     lines = [f"{line}."]
     if minimises and counts["fooled"] != counts["right"]:
         lines.append("The others that were right need more than the threat allows, as far as was found.")

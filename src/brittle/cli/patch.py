@@ -62,7 +62,7 @@ def patch(
         )
     make_folder(out.parent)
     made.save(out)
-    write_whole(out.with_suffix(".png"), as_png(Image.fromarray(pixels(made.picture.numpy(), source.bounds))))
+    write_whole(out.with_suffix(".png"), as_png(Image.fromarray(pixels(made.picture.numpy(), model.range))))
     if as_json:
         print_json({"saved": str(out), "picture": str(out.with_suffix(".png"))})
     elif not quiet:

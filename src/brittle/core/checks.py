@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..errors import InputError
+from ..kernels.shapes import wide
+from .bounds import feature, limits
 from .labels import seeming
 from .outputs import logits_of, single
 from .victim import Victim
 
 
 def check_inputs(x: Tensor, victim: Victim) -> None:
-    """x is a floating batch (B, ...), finite, inside the victim's bounds (up to a millionth of their range)."""
+    """x is a floating batch (B, ...), finite, inside the victim's bounds up to `NOISE`."""
     if not isinstance(x, Tensor):
         raise InputError(f"the inputs are a {type(x).__name__}; give a float tensor of shape (batch, ...)")
     if not x.is_floating_point():
@@ -27,14 +30,33 @@ def check_inputs(x: Tensor, victim: Victim) -> None:
     if x.numel() == 0:
         return
     low, high = float(x.min()), float(x.max())
-    slack = 1e-6 * (victim.upper - victim.lower)
-    if not (low >= victim.lower - slack and high <= victim.upper + slack):
-        if low != low or high != high:
-            raise InputError("the inputs contain NaN; every value must lie inside the bounds")
-        raise InputError(
-            f"the inputs span [{low:.4g}, {high:.4g}], outside bounds=({victim.lower:g}, {victim.upper:g}); "
-            "scale them, or pass bounds=(lowest, highest) of the model's input (normalisation belongs inside the model)"
-        )
+    if low != low or high != high:
+        raise InputError("the inputs contain NaN; every value must lie inside the bounds")
+    beyond = outside(x, victim)
+    if not bool(beyond.any()):
+        if math.isinf(low) or math.isinf(high):
+            raise InputError("the inputs contain infinity; every value must be finite, even where the bounds are not")
+        return
+    mend = "scale them, or pass bounds=(lowest, highest) of the model's input (normalisation belongs inside the model)"
+    if isinstance(victim.lower, float) and isinstance(victim.upper, float):
+        given = f"bounds=({victim.lower:g}, {victim.upper:g})"
+        raise InputError(f"the inputs span [{low:.4g}, {high:.4g}], outside {given}; {mend}")
+    row, *place = (int(i) for i in beyond.nonzero()[0])
+    lower, upper = (float(limit[0, *place]) for limit in limits(x, *victim.bounds))
+    raise InputError(
+        f"feature {feature(tuple(place))} of input {row} is {float(x[row, *place]):.4g}, outside its bounds ({lower:g}, {upper:g}); {mend}"
+    )
+
+
+NOISE = 1e-6  # of the range of a feature, or of the largest value of the sample where that is less: by so much does scaling data miss it
+
+
+def outside(x: Tensor, victim: Victim) -> Tensor:
+    """Which values of x (B, *S) lie outside the victim's bounds, by more than `NOISE` (B, *S) bool."""
+    low, high = limits(x, *victim.bounds)
+    largest = wide(x.abs().flatten(1).amax(1), x)
+    slack = NOISE * torch.minimum(high - low, largest)
+    return (x < low - slack) | (x > high + slack)
 
 
 def check_labels(labels: Tensor, count: int, classes: int, what: str = "labels") -> None:

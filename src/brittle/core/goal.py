@@ -44,7 +44,7 @@ class Classify:
 
     labels, targets: (B,) int64. confidence: if given, the winning class must also have at least this softmax probability, in (0, 1).
     towards: a class (B,) that losses steer to although any class but the label wins. slack: what the margin must exceed, as a share of the
-    largest output; an attack is given a little, because the same point in another batch rounds otherwise, the judge none. A tie between
+    outputs' size; an attack is given a little, because the same point in another batch rounds otherwise, the judge none. A tie between
     logits is not won.
     """
 
@@ -77,7 +77,7 @@ class Classify:
         """> 0 exactly when won. In logits without `confidence`; with it, the log-odds above the wanted ones, or that if smaller."""
         plain = margin(outputs, self)
         if self.slack:
-            plain = plain - self.slack * outputs.detach().abs().amax(1)
+            plain = plain - self.slack * _rounded_at(outputs.detach())
         if self.confidence is None:
             return plain
         wanted = math.log(self.confidence / (1 - self.confidence))
@@ -142,6 +142,14 @@ class Match:
 
     def harder(self, slack: float) -> Match:
         return replace(self, slack=slack)
+
+
+def _rounded_at(outputs: Outputs) -> PerSample:
+    """The size at which outputs (B, C) round: that of the largest, but no more than 16 times the highest, which is one of those that are
+    compared (others may be set to -1e9), nor, but for a sixteenth of it, than 64 times their spread (all may share a large constant)."""
+    low, high = outputs.aminmax(dim=1)
+    size = torch.minimum(torch.maximum(low.abs(), high.abs()), 16 * high.abs())
+    return torch.maximum(torch.minimum(size, 64 * (high - low)), size / 16)
 
 
 def about_classes(goal: Goal, who: str) -> Classify:

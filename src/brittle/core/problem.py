@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from .access import Access
+from .bounds import Edge
 from .goal import Classify, Goal, about_classes
 from .norms import Norm
 from .oracle import BudgetSpent, Oracle
@@ -37,6 +38,15 @@ class Region(Protocol):
 
     def render(self, point: Tensor) -> Tensor:
         """The inputs (B, *S) that the points make; differentiable. A ball returns the point."""
+
+    def point(self, inputs: Tensor) -> Tensor:
+        """The point that makes these inputs (B, *S), where points are inputs or inputs over a scale; elsewhere what it is given."""
+
+    def searched(self) -> Region:
+        """The region as attacks search it, its box finite, and not many orders of magnitude wider than what can matter."""
+
+    def made(self, rows: Tensor, point: Tensor) -> Tensor:
+        """`render` for points (R, *P) of these rows (R,), in which a sample may come many times."""
 
     def random(self, streams: Streams) -> Tensor:
         """A random point of the region."""
@@ -67,7 +77,7 @@ class Region(Protocol):
 
 
 class NormBall(Region, Protocol):
-    """A region that is a ball of a norm around x, cut by the input box. Its points are inputs."""
+    """A region that is a ball of a norm around x, cut by the input box. Its points are inputs, or inputs over an eps of each feature."""
 
     @property
     def norm(self) -> Norm:
@@ -92,6 +102,8 @@ class NormBall(Region, Protocol):
     def only(self, free: Tensor, norm: Norm) -> NormBall:
         """As large as the box, in another norm, where only the features `free` (B, *S) bool may change."""
 
+    def searched(self) -> NormBall: ...
+
     def select(self, rows: Tensor) -> NormBall: ...
 
     def within(self, radius: Tensor) -> NormBall: ...
@@ -107,7 +119,7 @@ class Threat(Protocol):
     @property
     def eps(self) -> float: ...
 
-    def around(self, x: Tensor, lower: float, upper: float) -> Region:
+    def around(self, x: Tensor, lower: Edge, upper: Edge) -> Region:
         """Bind to inputs (B, *S) in the box [lower, upper]."""
 
     def with_eps(self, eps: float) -> Threat:
@@ -182,6 +194,13 @@ class Problem:
                 f"{attack} works under {allowed}, not under {given}; `brittle list attacks` says which attack works under which threat"
             )
         return self.region  # type: ignore[return-value]
+
+    def in_input_units(self, who: str) -> None:
+        """InputError, naming who needs that, where points are not inputs but inputs over an eps of each feature."""
+        if getattr(self.region, "scaled", None) is not None:
+            raise InputError(
+                f"{who} counts in input units and takes no eps of each feature; give the threat one number"
+            )
 
     def select(self, rows: Tensor) -> Problem:
         """The problem of some rows (B',) int64. Queries are charged to the same ledger."""

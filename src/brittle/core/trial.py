@@ -70,7 +70,9 @@ def attempt(
     check_access(attack, victim)
     narrow = x.dtype if x.dtype in (torch.float16, torch.bfloat16) else None
     wide = x.clone() if narrow is None else x.float()  # the attack's own: writing into it moves no yardstick
-    theirs = threat.around(wide, victim.lower, victim.upper)
+    threat.around(x[:0], victim.lower, victim.upper)  # what is refused is refused before anything is asked
+    theirs = threat.around(wide, victim.lower, victim.upper).searched()
+    starts = None if starts is None else theirs.point(starts)
     ledger = Ledger.empty(len(x), x.device)
     assert ledger.aside is not None
     record = None if budget is None else Record.at(theirs.origin, attack.minimises)

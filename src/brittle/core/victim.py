@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ..errors import InputError, Unreachable
 from .access import Access
+from .bounds import Bounds, Edge, Given, as_bounds, between, clamped, shared
 from .context import Bound, Context
 from .devices import as_device
 from .outputs import Output, Reading, logits_of
@@ -39,8 +40,8 @@ class Victim:
     """
 
     forward: Callable[[Tensor], Tensor]
-    lower: float = 0.0
-    upper: float = 1.0
+    lower: Edge = 0.0
+    upper: Edge = 1.0
     name: str = "model"
     digest: str = ""
     module: nn.Module | None = None
@@ -57,6 +58,35 @@ class Victim:
         """Of the weights, which inputs must have too; float32 where there are none to see."""
         weights = self.module.parameters() if self.module is not None else ()
         return next((p.dtype for p in weights if p.is_floating_point()), torch.float32)
+
+    def __post_init__(self) -> None:
+        lower, upper = as_bounds((self.lower, self.upper))
+        object.__setattr__(self, "lower", lower)
+        object.__setattr__(self, "upper", upper)
+
+    @property
+    def bounds(self) -> Bounds:
+        """Of its inputs: (lower, upper)."""
+        return self.lower, self.upper
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """The bounds where they are two finite numbers for all features, as those of pictures are; InputError where they are not."""
+        return shared(self.lower, self.upper, "what is done with pictures")
+
+    @property
+    def width(self) -> float:
+        """upper - lower, where they are two finite numbers for all features; InputError where they are not."""
+        lower, upper = self.range
+        return upper - lower
+
+    def between(self, share: Tensor) -> Tensor:
+        """The inputs of which each feature stands at this share (*S) or (B, *S), in [0, 1], of its way from lower to upper."""
+        return between(share, *self.bounds)
+
+    def clamp(self, x: Tensor) -> Tensor:
+        """x (B, *S), cut to the bounds."""
+        return clamped(x, self.lower, self.upper)
 
     def __call__(self, x: Tensor) -> Tensor:  # (B, *S) -> (B, C)
         """The outputs.
@@ -123,7 +153,7 @@ class Victim:
 @recording
 def as_victim(
     model: Victim | nn.Module | Callable[..., Any],
-    bounds: tuple[float, float] = (0.0, 1.0),
+    bounds: Given = (0.0, 1.0),
     device: torch.device | str | None = None,
     name: str | None = None,
     output: str | int | None = None,
@@ -141,13 +171,11 @@ def as_victim(
 
 def _wrapped(
     model: nn.Module | Callable[..., Any],
-    bounds: tuple[float, float],
+    bounds: Given,
     device: torch.device | str | None,
     name: str | None,
 ) -> Victim:
-    lower, upper = float(bounds[0]), float(bounds[1])
-    if not lower < upper:
-        raise InputError(f"bounds=({lower:g}, {upper:g}) are empty; the first must be below the second")
+    lower, upper = as_bounds(bounds)
     if not callable(model):
         raise InputError(f"the model is a {type(model).__name__}; give an nn.Module, a callable or a Victim")
     if isinstance(model, nn.Module):

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset, default_collate
 
+from ..core.bounds import Bounds, Given, as_bounds
 from ..errors import InputError
-from .samples import ArraySamples, Samples, as_array, as_bounds, as_labels, as_rows, check_values, slices, spread
+from .samples import ArraySamples, Samples, as_array, as_labels, as_rows, check_values, slices, spread
 
 Collate = Callable[[list[Any]], Any]
 
@@ -28,7 +29,7 @@ class DatasetSamples:
     dataset: Any
     collate: Collate
     name: str
-    bounds: tuple[float, float]
+    bounds: Bounds
     shape: tuple[int, ...]
 
     def __len__(self) -> int:
@@ -69,7 +70,7 @@ class DatasetSamples:
         return hasher.hexdigest()[:32], top
 
 
-def from_dataset(dataset: Any, bounds: tuple[float, float], collate: Collate = default_collate) -> Samples:
+def from_dataset(dataset: Any, bounds: Given, collate: Collate = default_collate) -> Samples:
     """Samples of a map-style dataset.
 
     Raises InputError when it streams, is empty, gives other values when read again, or gives no (x, label).
@@ -97,15 +98,13 @@ def from_dataset(dataset: Any, bounds: tuple[float, float], collate: Collate = d
     return DatasetSamples(dataset, collate, name, bounds, tuple(first[0].shape[1:]))
 
 
-def from_loader(loader: DataLoader[Any], bounds: tuple[float, float]) -> Samples:
+def from_loader(loader: DataLoader[Any], bounds: Given) -> Samples:
     """Samples of a DataLoader's dataset, collated as the loader does it."""
     batches = loader.batch_size is not None or loader.batch_sampler is not None
     return from_dataset(loader.dataset, bounds, loader.collate_fn if batches else default_collate)
 
 
-def read(
-    dataset: Any, collate: Collate, rows: list[int], name: str, bounds: tuple[float, float]
-) -> tuple[Tensor, Tensor]:
+def read(dataset: Any, collate: Collate, rows: list[int], name: str, bounds: Bounds) -> tuple[Tensor, Tensor]:
     """The samples `rows`: float32 (B, *S) in bounds and int64 (B,)."""
     try:
         items = [dataset[row] for row in rows]

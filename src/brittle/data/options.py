@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from ..core.bounds import Bounds, as_bounds, read_table
 from ..errors import InputError, unknown
 from ..files import regular_file, status, user_path
 from ..specs import Source, parse_number, parse_whole
-from .samples import as_bounds
 
 LARGEST = 50_000_000  # pixels that a picture may be scaled to
 
@@ -23,12 +23,14 @@ def check_options(source: Source, known: Iterable[str]) -> None:
             raise unknown(f"option of {source.scheme}", key, names)
 
 
-def parse_bounds(text: str) -> tuple[float, float]:
-    """`0..255` -> (0.0, 255.0)."""
-    low, dots, high = text.partition("..")
+def parse_bounds(text: str) -> Bounds:
+    """`0..255` -> (0.0, 255.0); `low.npy..high.npy`: files with a number for each feature."""
+    low, dots, high = text.partition(".npy..") if ".npy.." in text else text.partition("..")
     if not dots:
-        raise InputError(f"bounds={text} is no range; write lower..upper, for example bounds=0..1")
-    return as_bounds((parse_number(low), parse_number(high)))
+        raise InputError(f"bounds={text} is no range; write lower..upper, for example bounds=0..1 or low.npy..high.npy")
+    low += dots.removesuffix("..")
+    lower, upper = (read_table(end, "bounds") if end.endswith(".npy") else parse_number(end) for end in (low, high))
+    return as_bounds((lower, upper))
 
 
 def parse_choice(options: Mapping[str, str], key: str, accepted: tuple[str, ...], default: str) -> str:

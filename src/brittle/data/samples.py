@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from ..core.bounds import Bounds, Given, as_bounds, between, feature, interval, numbers, table
 from ..core.labels import seeming
 from ..errors import InputError
 from ..outside import reading
@@ -32,7 +33,7 @@ class Samples(Protocol):
     @property
     def shape(self) -> tuple[int, ...]: ...  # of one sample, channels first: (1, 28, 28)
     @property
-    def bounds(self) -> tuple[float, float]: ...
+    def bounds(self) -> Bounds: ...
     @property
     def digest(self) -> str: ...  # content hash
     def __len__(self) -> int: ...
@@ -53,7 +54,7 @@ class ArraySamples:
     labels: Array
     name: str = "arrays"
     classes: tuple[str, ...] = ()
-    bounds: tuple[float, float] = (0.0, 1.0)
+    bounds: Bounds = (0.0, 1.0)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "bounds", as_bounds(self.bounds))
@@ -96,7 +97,7 @@ class ArraySamples:
         return hasher.hexdigest()[:32]
 
 
-def as_data(data: object, bounds: tuple[float, float] = (0.0, 1.0)) -> Samples:
+def as_data(data: object, bounds: Given = (0.0, 1.0)) -> Samples:
     """Samples from a DATA string, Samples, a pair (x, labels) of tensors or arrays, a Dataset or a DataLoader.
 
     `bounds` is the range of the values of a pair, a Dataset or a DataLoader; DATA strings and Samples bring their own.
@@ -116,7 +117,7 @@ def as_data(data: object, bounds: tuple[float, float] = (0.0, 1.0)) -> Samples:
     if isinstance(data, DataLoader):
         return from_loader(data, bounds)
     if isinstance(data, tuple | list) and len(data) == 2:
-        return ArraySamples(as_array(data[0], "x"), as_array(data[1], "labels"), "arrays", (), bounds)
+        return ArraySamples(as_array(data[0], "x"), as_array(data[1], "labels"), "arrays", (), as_bounds(bounds))
     if isinstance(data, Dataset) or (hasattr(data, "__getitem__") and hasattr(data, "__len__") and not _is_array(data)):
         return from_dataset(data, bounds)
     raise InputError(
@@ -170,42 +171,49 @@ def as_rows(ids: Sequence[int], count: int, name: str) -> Array:
     return rows
 
 
-def as_bounds(bounds: tuple[float, float]) -> tuple[float, float]:
-    """Bounds as floats. Raises InputError unless both are finite and the first is below the second."""
-    if not (np.isfinite(bounds[0]) and np.isfinite(bounds[1]) and bounds[0] < bounds[1]):
-        raise InputError(
-            f"bounds=({bounds[0]:g}, {bounds[1]:g}) are no range; give two finite numbers, the lower one first"
-        )
-    return float(bounds[0]), float(bounds[1])
-
-
-def check_values(x: Array | StoredRows, bounds: tuple[float, float], what: str) -> None:
-    """Raises InputError unless `x` is uint8, or floats that are finite and inside `bounds`."""
+def check_values(x: Array | StoredRows, bounds: Bounds, what: str) -> None:
+    """Raises InputError unless `x` (N, *S) is uint8, or floats that are finite and inside `bounds`."""
+    lower, upper = bounds
     if x.dtype == np.uint8:
+        if not (np.isfinite(numbers(lower)).all() and np.isfinite(numbers(upper)).all()):
+            raise InputError(f"{what} is uint8, which is spread over the bounds, and these are infinite; give floats")
         return
     if x.dtype.kind != "f":
-        raise InputError(f"{what} has type {x.dtype}; give uint8 (0..255), or floats in [{bounds[0]:g}, {bounds[1]:g}]")
+        raise InputError(f"{what} has type {x.dtype}; give uint8 (0..255), or floats in {interval(lower, upper)}")
     low, high, seen = math.inf, -math.inf, 0
+    mend = "rescale the data and keep normalisation inside the model, or give the bounds they have"
+    shared = isinstance(lower, float) and isinstance(upper, float)
     for part in parts(x):
         least, largest = float(part.min()), float(part.max())  # a NaN anywhere makes both NaN
         if not (math.isfinite(least) and math.isfinite(largest)):
             row = seen + next(i for i in range(len(part)) if not np.isfinite(part[i]).all())
             raise InputError(f"{what} holds NaN or infinity, first in sample {row}; mend or leave out such samples")
+        if not shared:
+            _check_features(part, bounds, seen, what, mend)
         low, high, seen = min(low, least), max(high, largest), seen + len(part)
-    if low < bounds[0] or high > bounds[1]:
+    if isinstance(lower, float) and isinstance(upper, float) and (low < lower or high > upper):
+        raise InputError(f"{what} reaches from {low:g} to {high:g}, outside the bounds [{lower:g}, {upper:g}]; {mend}")
+
+
+def _check_features(part: Array, bounds: Bounds, first: int, what: str, mend: str) -> None:
+    """Raises InputError, naming the feature and the sample, whose number counts from `first`, where one leaves its own bounds."""
+    least, most = (table(edge, part.shape[1:], part.dtype) for edge in bounds)
+    beyond = np.argwhere((part < least) | (part > most))
+    if len(beyond):
+        row, *place = (int(i) for i in beyond[0])
+        at = tuple(place)
         raise InputError(
-            f"{what} reaches from {low:g} to {high:g}, outside the bounds [{bounds[0]:g}, {bounds[1]:g}]; rescale the "
-            "data and keep normalisation inside the model, or give the bounds they have"
+            f"feature {feature(at)} of sample {first + row} of {what} is {part[(row, *at)]:g}, outside its bounds "
+            f"[{least[at]:g}, {most[at]:g}]; {mend}"
         )
 
 
-def spread(x: Tensor, bounds: tuple[float, float]) -> Tensor:
+def spread(x: Tensor, bounds: Bounds) -> Tensor:
     """Floats as float32; uint8 (0..255) spread over `bounds`."""
     if x.dtype != torch.uint8:
         return x.to(torch.float32)
-    lower, upper = bounds
     scaled = x.to(torch.float32) / 255
-    return scaled if bounds == (0.0, 1.0) else lower + scaled * (upper - lower)
+    return scaled if bounds == (0.0, 1.0) else between(scaled, *bounds)
 
 
 def slices(count: int, step: int = 1024) -> Iterator[slice]:

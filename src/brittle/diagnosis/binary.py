@@ -42,9 +42,11 @@ def binarization(probe: Probe, ball: NormBall) -> tuple[int, int]:
 
         inside = ball.within(SHRUNK * ball.radius)
         with torch.no_grad():
-            edge = features(furthest(ball, ball.random(streams) - ball.x))
-            clean = features(ball.x)
-            inner = torch.stack([clean, *(features(inside.random(streams)) for _ in range(INNER))])  # (1 + INNER, K, D)
+            edge = features(ball.render(furthest(ball, ball.random(streams) - ball.x)))
+            clean = features(ball.render(ball.x))
+            inner = torch.stack(
+                [clean, *(features(inside.render(inside.random(streams))) for _ in range(INNER))]
+            )  # (1 + INNER, K, D)
             probe.spent.forwards += (INNER + 2) * len(ball.x)
         weight, bias = _heads(inner, edge, clean, _gap(probe))
         posed = (weight != 0).any(1)
@@ -56,7 +58,7 @@ def binarization(probe: Probe, ball: NormBall) -> tuple[int, int]:
         task = replace(probe.victim, forward=head)
         goal = Classify(torch.zeros(len(ball.x), dtype=torch.int64, device=ball.x.device))
         ids = probe.ids.to(ball.x.device)[probe.rows]
-        trial = attempt(plain_attack(STEPS, stop=False), task, probe.threat, ball.x, goal, ids, probe.seed)
+        trial = attempt(plain_attack(STEPS, stop=False), task, probe.threat, ball.render(ball.x), goal, ids, probe.seed)
     probe.spent.forwards += int(trial.forwards.sum())
     probe.spent.backwards += int(trial.backwards.sum())
     return int((trial.verdict.success & posed).sum()), int(posed.sum())

@@ -75,7 +75,7 @@ class Probe:
     @cached_property
     def inputs(self) -> Tensor:
         """x (B, *S) inside the bounds, in the victim's own type and place."""
-        return self.x.to(self.victim.device, self.victim.dtype).clamp(self.victim.lower, self.victim.upper)
+        return self.victim.clamp(self.x.to(self.victim.device, self.victim.dtype))
 
     @cached_property
     def crowd(self) -> tuple[Tensor, Tensor]:

@@ -40,7 +40,9 @@ def l1(point: Batch, grad: Batch, step: PerSample, low: Limit, high: Limit) -> B
     """
     room = torch.where(grad > 0, high - point, point - low).clamp_min(0).flatten(1)
     slope, order = grad.abs().flatten(1).sort(dim=1, descending=True, stable=True)
-    room = torch.where(slope > 0, room.gather(1, order), 0)
+    room = torch.where(slope > 0, room.gather(1, order), 0).minimum(
+        step[:, None]
+    )  # more is never spent, were it infinite
     before = room.double().cumsum(1) - room  # spent on the features ahead; float64: the difference cancels
     spent = torch.minimum((step[:, None] - before).clamp_min(0).to(room.dtype), room)
     move = torch.zeros_like(room).scatter_(1, order, spent).view_as(point)

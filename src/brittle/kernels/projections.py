@@ -77,6 +77,12 @@ def l1(delta: Batch, low: Batch, high: Batch, radius: PerSample, rounds: int = 6
         if bool(done.all()):
             break
         falls = torch.eq(rest, kept, out=moving).sum(1)
+    nothing = outside & (
+        total <= 0
+    )  # t has stepped over the largest entry, between which and its neighbour in floats the radius lies
+    if bool(nothing.any()):
+        torch.clamp(torch.sub(size, torch.where(nothing, under, t)[:, None], out=rest), zero, room, out=kept)
+        total = torch.where(nothing, kept.sum(1), total)
     scale = torch.where(outside, radius / total.clamp_min(torch.finfo(delta.dtype).tiny), 1)
     torch.minimum(kept.mul_(scale[:, None]), room, out=kept)
     return torch.copysign(kept, delta, out=kept)

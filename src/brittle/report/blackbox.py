@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from markupsafe import Markup
 
@@ -52,7 +53,7 @@ class Study:
     surrogate: str
     data: str
     threat: str
-    bounds: tuple[float, float]
+    bounds: list[Any]  # lowest and highest value: numbers, or nested lists of one for each feature
     eps: float  # where the claims are read; one of the grid
     grid: tuple[float, ...]
     steps: tuple[int, ...]  # ascending, two or more

@@ -77,6 +77,9 @@ def gallery(
     if not is_image(shape):
         why = f"The inputs have shape {' × '.join(map(str, shape))}, which is no image, so there are no pictures."
         return Gallery((), 1, False, False, False, why)
+    if not np.isfinite(bounds).all():  # no bounds are known: from the darkest to the brightest that is shown
+        shown = np.stack([side for pair in pairs for side in (pair.x, pair.x_adv)])
+        bounds = float(shown.min()), max(float(shown.max()), float(shown.min()) + 1e-30)
     width = float(bounds[1]) - float(bounds[0])
     factor = amplification(max(float(np.abs(pair.x_adv - pair.x).max()) for pair in pairs), width)
     examples: list[Example] = []

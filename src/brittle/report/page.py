@@ -42,7 +42,8 @@ def render(run: Run) -> str:
     """The page's HTML."""
     summary = run.summary
     resolved: Mapping[str, Any] = run.plan.get("resolved") or {}
-    bounds = [float(bound) for bound in resolved.get("bounds") or (0.0, 1.0)]
+    low, high = resolved.get("bounds") or (0.0, 1.0)
+    bounds = [float(np.min(low)), float(np.max(high))]  # of all features, where each has its own
     classes = [str(name) for name in resolved.get("classes") or ()]
     eps = words.radius(summary.eps, summary.threat, bounds)
     won, margins = _values(run, summary)
@@ -59,6 +60,7 @@ def render(run: Run) -> str:
         scripts=Markup(f"'sha256-{_digest(script)}'"),
         deciding=figures.deciding(summary),
         run=run,
+        bounds=bounds,
         resolved=resolved,
         at=f"{summary.threat} eps\u00a0=\u00a0{eps}" if math.isfinite(summary.eps) else summary.threat,
         eps=eps,

@@ -117,13 +117,15 @@ def source_name(text: str) -> str:
 
 
 def threat_name(threat: Any) -> str:
-    """`linf`, from a plan's text `linf:8/255` or from its encoded threat; `union (linf 8/255, l2 0.5)`, where radii are scales."""
+    """`linf`, from a plan's text `linf:8/255` or from its encoded threat; `union (linf 8/255, l2 0.5)`, where radii are scales;
+    `linf by feature` where they are shares of each feature's own eps."""
     if isinstance(threat, str):
         return threat.partition(":")[0]
     if "members" in threat:
         parts = [f"{threat_name(member)} {radius(member['eps'], threat_name(member))}" for member in threat["members"]]
         return f"{kind_of(threat).lower()} ({', '.join(parts)})"
-    return str(threat.get("name") or kind_of(threat).lower())
+    name = str(threat.get("name") or kind_of(threat).lower())
+    return f"{name} by feature" if threat.get("scale") else name
 
 
 def moment(text: str) -> str:

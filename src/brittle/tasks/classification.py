@@ -85,7 +85,7 @@ class Classification:
             part, started = ids[start : start + self.batch_size], time.perf_counter()
             x, labels = self.data.batch(part)
             x, labels = x.to(self.victim.device, self.victim.dtype), labels.to(self.victim.device).long()
-            x = x.clamp(self.victim.lower, self.victim.upper)
+            x = self.victim.clamp(x)
             proved.append((certifier(self.victim, threat, x, labels) > 0).cpu())
             seconds.append(torch.full((len(part),), (time.perf_counter() - started) / len(part), dtype=torch.float64))
         return torch.cat(proved), torch.cat(seconds)
@@ -95,7 +95,7 @@ class Classification:
         x, labels = self.data.batch(ids)
         x = x.to(victim.dtype)
         check_inputs(x, victim)
-        x = x.to(victim.device).clamp(victim.lower, victim.upper)
+        x = victim.clamp(x.to(victim.device))
         rows = torch.as_tensor(list(ids), device=victim.device)
         with victim.undisturbed(seed):
             with torch.no_grad():

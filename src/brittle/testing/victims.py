@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from ..core.bounds import limits
 from ..core.victim import Victim, as_victim
 from ..errors import unknown
 
@@ -54,7 +55,8 @@ class LinearVictim:
     def _features(self, x: Tensor, gap: Tensor, rise: Tensor) -> Tensor:
         """How many features (B, C) must go to their limits to close each gap; N + 1 where all are not enough."""
         flat = x.flatten(1)[:, None]
-        gain = rise * torch.where(rise > 0, self.victim.upper - flat, self.victim.lower - flat)
+        lower, upper = (limit.flatten(1)[:, None] for limit in limits(x, *self.victim.bounds))
+        gain = rise * torch.where(rise > 0, upper - flat, lower - flat)
         reached = gain.sort(dim=2, descending=True).values.cumsum(2)
         return torch.where(gap < 0, 0, 1 + (reached <= gap[..., None]).sum(2)).double()
 

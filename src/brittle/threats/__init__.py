@@ -1,7 +1,8 @@
 """What the adversary may do, as values: `linf(8/255)`, `l2(0.5)`, `l1(12)`, `l0(10)`, `box()`."""
 
-from .ball import Ball, BallRegion, Box, box, l0, l1, l2, linf
+from .ball import Ball, Box, box, l0, l1, l2, linf
 from .mask import Mask
+from .region import BallRegion
 from .registry import THREATS, as_threat, parse_threat
 from .semantic import Composite, Semantic, blur, brightness, composite, contrast, hue, saturation
 from .spatial import Flow, Spatial, SpatialRegion, flow, spatial

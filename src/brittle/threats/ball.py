@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..core.norms import NORMS, Norm
-from ..core.streams import Streams
+from ..core.bounds import Edge, Numbers, PerFeature, as_edge, feature, interval, limits, shown, widest
+from ..core.norms import NORMS
 from ..errors import InputError, unknown
-from ..kernels.shapes import wide
 from .mask import Mask
+from .region import BallRegion, Scaled
 
 
 @dataclass(frozen=True)
@@ -23,28 +22,44 @@ class Ball:
     """Perturbations of size at most `eps`, in input units, inside the input box; only where `mask` allows, if given.
 
     `name` is linf, l2, l1 or l0. An infinite eps means no limit but the input box: for attacks that look for the smallest perturbation.
+    scale: if given, an eps for each feature, in input units. Each change counts as a share of it: in Linf no feature changes by more than
+    its own, in L2 and L1 the length or the sum of the shares is limited. Then `eps` and sizes are in these shares: 1 is every feature's
+    eps as it was given. A feature whose eps is zero does not change.
     """
 
     name: str
     eps: float
     mask: Mask | None = None
+    scale: PerFeature | None = None
 
     def __post_init__(self) -> None:
         if self.name not in NORMS:
             raise unknown("norm", self.name, NORMS)
         if not self.eps >= 0:
             raise InputError(f"eps={self.eps:g} is not a size; give zero or more")
+        if self.scale is not None:
+            _check_scale(self.name, self.scale)
 
     def with_eps(self, eps: float) -> Ball:
         return replace(self, eps=eps)
 
-    def around(self, x: Tensor, lower: float, upper: float) -> BallRegion:
+    def around(self, x: Tensor, lower: Edge, upper: Edge) -> BallRegion:
         """Bind to x (B, *S). Refuses a finite eps that the input range makes meaningless, such as 8 for 8/255."""
         norm, features = NORMS[self.name], math.prod(x.shape[1:])
-        most = features if self.name == "l0" else (upper - lower) * norm.rounding(features)
-        if most * (1 + 1e-6) < self.eps < math.inf:
-            raise InputError(_too_large(self.name, self.eps, most, lower, upper))
-        return BallRegion(norm, x, x.new_full((x.shape[0],), min(self.eps, most)), *_limits(x, lower, upper, self.mask))
+        low, high = _limits(x, lower, upper, self.mask)
+        scaled = None if self.scale is None else _scaled(x, self.scale, low, high)
+        if scaled is not None:
+            unit = scaled.scale
+            x, low, high = x / unit, scaled.lower / unit, scaled.upper / unit
+        if self.name == "l0":
+            most = float(features)
+        elif isinstance(lower, float) and isinstance(upper, float) and scaled is None:
+            most = (upper - lower) * norm.rounding(features)
+        else:
+            most = float(norm.size((high - low).double()).amax()) if features and len(high) else 0.0
+        if most * (1 + 1e-6) < self.eps < math.inf and len(x):
+            raise InputError(_too_large(self, most, lower, upper))
+        return BallRegion(norm, x, x.new_full((x.shape[0],), min(self.eps, most)), low, high, scaled)
 
 
 @dataclass(frozen=True)
@@ -59,15 +74,15 @@ class Box:
     def with_eps(self, eps: float) -> Box:
         return self
 
-    def around(self, x: Tensor, lower: float, upper: float) -> BallRegion:
+    def around(self, x: Tensor, lower: Edge, upper: Edge) -> BallRegion:
         """Bind to x (B, *S)."""
-        radius = x.new_full((x.shape[0],), upper - lower)
+        radius = x.new_full((x.shape[0],), widest(lower, upper))
         return BallRegion(NORMS["linf"], x, radius, *_limits(x, lower, upper, self.mask))
 
 
-def _limits(x: Tensor, lower: float, upper: float, mask: Mask | None) -> tuple[Tensor, Tensor]:
+def _limits(x: Tensor, lower: Edge, upper: Edge, mask: Mask | None) -> tuple[Tensor, Tensor]:
     """The input box of each feature; x itself where the mask forbids a change."""
-    low, high = torch.full_like(x[:1], lower), torch.full_like(x[:1], upper)
+    low, high = limits(x, lower, upper)
     if mask is None:
         return low, high
     allowed = mask.tensor(x.device)
@@ -80,11 +95,41 @@ def _limits(x: Tensor, lower: float, upper: float, mask: Mask | None) -> tuple[T
     return torch.where(allowed, low, x), torch.where(allowed, high, x)
 
 
-def _too_large(name: str, eps: float, most: float, lower: float, upper: float) -> str:
+def _scaled(x: Tensor, scale: PerFeature, low: Tensor, high: Tensor) -> Scaled:
+    """The inputs in units of each feature's eps; those whose eps is zero stand still."""
+    if torch.finfo(x.dtype).bits < 32:
+        raise InputError(f"an eps for each feature needs inputs in float32 or float64, not {x.dtype}; give x.float()")
+    unit = scale.like(x, "the eps of each feature")
+    still = unit == 0
+    if bool(still.any()):
+        low, high = torch.where(still, x, low), torch.where(still, x, high)
+    return Scaled(x, torch.where(still, 1, unit), low, high)
+
+
+def _check_scale(name: str, scale: PerFeature) -> None:
+    if name == "l0":
+        raise InputError(
+            "l0 counts features and has one eps, how many may change; for an eps of each feature give linf"
+        )
+    wrong = ~((scale.array >= 0) & (scale.array < math.inf))
+    if wrong.any():
+        place = tuple(int(i) for i in np.argwhere(wrong)[0])
+        raise InputError(
+            f"eps={scale.array[place]:g} of feature {feature(place)} is not a size; give zero or more, finite"
+        )
+    if not scale.array.any():
+        raise InputError("the eps of every feature is zero; give at least one above zero")
+
+
+def _too_large(ball: Ball, most: float, lower: Edge, upper: Edge) -> str:
+    name, eps = ball.name, ball.eps
     reach = f"; the largest that means anything is {most:g}"
+    if ball.scale is not None:
+        return f"eps={eps:g} times that of each feature exceeds the input range [{shown(lower, upper)}]{reach}"
     if name == "linf":
-        mend = f"; did you mean {eps:g}/255?" if upper - lower <= 1 and eps <= 255 else reach
-        return f"eps={eps:g} exceeds the input range [{lower:g}, {upper:g}]{mend}"
+        plain = most <= 1 and eps <= 255
+        mend = f"; did you mean {eps:g}/255?" if plain else reach
+        return f"eps={eps:g} exceeds the input range {interval(lower, upper)}{mend}"
     what = f"the {int(most)} features of a sample" if name == "l0" else f"the {name} diameter of the input box"
     return f"eps={eps:g} exceeds {what}{reach}"
 
@@ -92,24 +137,27 @@ def _too_large(name: str, eps: float, most: float, lower: float, upper: float) -
 Allowed = Tensor | np.ndarray[Any, Any] | Mask | None
 
 
-def linf(eps: float, mask: Allowed = None) -> Ball:
-    """No feature changes by more than eps (input units: 8/255 for 8 levels of an image in [0, 1])."""
-    return Ball("linf", float(eps), None if mask is None else Mask.of(mask))
+def linf(eps: Numbers, mask: Allowed = None) -> Ball:
+    """No feature changes by more than eps (input units: 8/255 for 8 levels of an image in [0, 1]).
+
+    eps: a number, or a tensor or array with one for each feature, of a sample's shape or one that broadcasts to it (`Ball.scale`).
+    """
+    return _ball("linf", eps, mask)
 
 
-def l2(eps: float, mask: Allowed = None) -> Ball:
-    """Euclidean length of the change at most eps."""
-    return Ball("l2", float(eps), None if mask is None else Mask.of(mask))
+def l2(eps: Numbers, mask: Allowed = None) -> Ball:
+    """Euclidean length of the change at most eps; with an eps for each feature, of the change as shares of these at most 1."""
+    return _ball("l2", eps, mask)
 
 
-def l1(eps: float, mask: Allowed = None) -> Ball:
-    """Sum of absolute changes at most eps."""
-    return Ball("l1", float(eps), None if mask is None else Mask.of(mask))
+def l1(eps: Numbers, mask: Allowed = None) -> Ball:
+    """Sum of absolute changes at most eps; with an eps for each feature, of the change as shares of these at most 1."""
+    return _ball("l1", eps, mask)
 
 
 def l0(eps: float, mask: Allowed = None) -> Ball:
     """At most eps features change, each freely inside the input range. A pixel's channels are features of their own."""
-    return Ball("l0", float(eps), None if mask is None else Mask.of(mask))
+    return _ball("l0", eps, mask)
 
 
 def box(mask: Allowed = None) -> Box:
@@ -117,124 +165,6 @@ def box(mask: Allowed = None) -> Box:
     return Box(None if mask is None else Mask.of(mask))
 
 
-@dataclass(frozen=True, eq=False)
-class BallRegion:
-    """A ball of `radius` (B,) around `x` (B, *S), cut by limits that broadcast to x (equal to x where masked out).
-
-    `project` gives the nearest point of ball and box together. `contains` checks the box exactly, and the radius up to float rounding:
-    8 units in the last place of the input range, as they add up in the norm.
-    """
-
-    norm: Norm
-    x: Tensor
-    radius: Tensor
-    lower: Tensor  # (1, *S) or (B, *S)
-    upper: Tensor
-
-    @property
-    def origin(self) -> Tensor:
-        """x: the points of a ball are inputs."""
-        return self.x
-
-    def render(self, point: Tensor) -> Tensor:
-        return point
-
-    @cached_property
-    def limits(self) -> tuple[Tensor, Tensor]:
-        """The tightest box around the region: the input box, and the ball where it is itself a box."""
-        if self.norm.nearest is not None:
-            return self.lower, self.upper
-        radius = self._wide(self.radius)
-        return torch.maximum(self.x - radius, self.lower), torch.minimum(self.x + radius, self.upper)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Of one sample."""
-        return tuple(self.x.shape[1:])
-
-    @cached_property
-    def free(self) -> Tensor | None:
-        """(B, *S) bool: features that may change; None where all may."""
-        free = self.lower < self.upper
-        return None if self.lower.shape[0] != self.x.shape[0] or bool(free.all()) else free
-
-    def project(self, point: Tensor) -> Tensor:
-        low, high = self.limits
-        if self.norm.nearest is None:
-            return torch.clamp(point, low, high)
-        x, shape = self.x, self.x.shape
-        flat = ((point - x).flatten(1), (low - x).flatten(1), (high - x).flatten(1))
-        delta = self.norm.nearest(*flat, self.radius).view(shape)
-        return torch.clamp(delta.add_(x), low, high, out=delta)
-
-    def ascend(self, point: Tensor, grad: Tensor, step: Tensor) -> Tensor:
-        if self.free is not None and self.norm.nearest is not None:
-            grad = grad * self.free  # a masked feature must not take part in the norm of the direction
-        return self.norm.ascend(point, grad, step, self.lower, self.upper)
-
-    def step_(self, point: Tensor, grad: Tensor, step: Tensor) -> Tensor:
-        """`project(ascend(...))`; in Linf without a single new tensor, because on a small network making them is what costs."""
-        if self.norm.nearest is not None:
-            return self.project(self.ascend(point, grad, step))
-        low, high = self.limits
-        return torch.clamp(point.addcmul_(grad.sign_(), self._wide(step)), low, high, out=point)
-
-    def random(self, streams: Streams) -> Tensor:
-        """Uniform in the ball, then projected. L0: that many features, at random, uniform in the input range."""
-        if self.norm.name == "l0":
-            return self._random_features(streams)
-        noise = self.norm.noise(streams, self.shape, self.free).to(self.x.dtype)
-        return self._around(noise.mul_(self._wide(self.radius)))
-
-    def gaussian(self, streams: Streams) -> Tensor:
-        noise = streams.normal(self.shape).to(self.x.dtype)
-        if self.free is not None:
-            noise.mul_(self.free)
-        if self.norm.name == "l0":
-            return self._around(noise.mul_(self.upper - self.lower))
-        return self._around(noise.mul_(self._wide(self.radius / self.norm.size(noise).clamp_min(1e-30))))
-
-    def size(self, point: Tensor) -> Tensor:
-        """In float64, a few rows at a time: nothing as large as the batch is made on the way."""
-        block = (1 << 16) // max(math.prod(self.shape), 1) if point.device.type == "cpu" else len(point)
-        rows = max(block, 1)
-        pairs = zip(torch.split(point, rows), torch.split(self.x, rows), strict=True)
-        return torch.cat([self.norm.size(here.double() - there.double()) for here, there in pairs])
-
-    def contains(self, point: Tensor) -> Tensor:
-        inside = ((point >= self.lower) & (point <= self.upper)).flatten(1).all(1)
-        scale = torch.maximum(self.lower.abs(), self.upper.abs()).flatten(1).amax(1).double()
-        unit = 8 * torch.finfo(self.x.dtype).eps * self.norm.rounding(self.x[0].numel() if len(self.x) else 1)
-        return inside & (self.size(point) <= self.radius.double() + unit * (scale + self.radius.double()))
-
-    def select(self, rows: Tensor) -> BallRegion:
-        whole = self.lower.shape[0] != self.x.shape[0] or self.lower.shape[0] == 1
-        lower, upper = (self.lower, self.upper) if whole else (self.lower[rows], self.upper[rows])
-        chosen = BallRegion(self.norm, self.x[rows], self.radius[rows], lower, upper)
-        if "limits" in self.__dict__ and self.norm.nearest is None:  # gathering is cheaper than building again
-            chosen.__dict__["limits"] = (self.limits[0][rows], self.limits[1][rows])
-        return chosen
-
-    def within(self, radius: Tensor) -> BallRegion:
-        """The same ball with other radii (B,)."""
-        return replace(self, radius=radius)
-
-    def only(self, free: Tensor, norm: Norm) -> BallRegion:
-        """As large as the box, in another norm, where only the features `free` (B, *S) bool may change."""
-        lower, upper = torch.where(free, self.lower, self.x), torch.where(free, self.upper, self.x)
-        return BallRegion(norm, self.x, norm.size((self.upper - self.lower).expand_as(self.x)), lower, upper)
-
-    def _around(self, delta: Tensor) -> Tensor:
-        """x + delta, projected; delta is overwritten."""
-        point = delta.add_(self.x)
-        return torch.clamp(point, *self.limits, out=point) if self.norm.nearest is None else self.project(point)
-
-    def _random_features(self, streams: Streams) -> Tensor:
-        free = (self.lower < self.upper).expand(self.x.shape)
-        rank = torch.where(free, streams.uniform(self.shape), 2.0).flatten(1).argsort(dim=1, stable=True).argsort(dim=1)
-        chosen = (rank < self.radius.floor()[:, None]).view_as(self.x) & free
-        value = self.lower + streams.uniform(self.shape).to(self.x.dtype) * (self.upper - self.lower)
-        return torch.where(chosen, torch.clamp(value, self.lower, self.upper), self.x)
-
-    def _wide(self, per_sample: Tensor) -> Tensor:
-        return wide(per_sample, self.x)
+def _ball(name: str, eps: Numbers, mask: Allowed) -> Ball:
+    allowed, size = None if mask is None else Mask.of(mask), as_edge(eps, "eps")
+    return Ball(name, 1.0, allowed, size) if isinstance(size, PerFeature) else Ball(name, size, allowed)

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+from ..core.bounds import read_table
 from ..core.problem import Threat
 from ..errors import InputError, unknown
 from ..specs import Call, parse_call, parse_number
@@ -60,7 +61,7 @@ def as_threat(given: str | Threat) -> Threat:
 
 def parse_threat(text: str) -> Threat:
     """`linf:8/255`, `l0:10,mask=allowed.png`, `box`, `spatial:angle_deg=20,shift=0.1`, `hue:0.5`, `composite:hue=0.5,linf=8/255`,
-    `union:linf=8/255,l2=0.5,l1=12`."""
+    `union:linf=8/255,l2=0.5,l1=12`; `linf:file=eps.npy` has an eps for each feature, `linf:0.5,file=eps.npy` half of these."""
     call = parse_call(text)
     if call.name not in THREATS:
         raise unknown("threat", call.name, THREATS)
@@ -68,15 +69,19 @@ def parse_threat(text: str) -> Threat:
         return _composed(text, call)
     if call.name not in _BALLS:
         return _turning(text, call)
-    extra = set(call.named) - {"mask", "eps"}
+    known = ["mask", "eps"] if call.name in ("box", "l0") else ["mask", "eps", "file"]
+    extra = set(call.named) - set(known)
     if extra:
-        raise unknown("threat option", extra.pop(), ["mask", "eps"])
+        raise unknown("threat option", extra.pop(), known)
     mask = Mask.read(call.named["mask"]) if "mask" in call.named else None
     sizes = [*call.positional, *([call.named["eps"]] if "eps" in call.named else [])]
     if call.name == "box":
         if sizes:
             raise InputError(f"{text!r}: box has no eps; write just 'box'")
         return box(mask)
+    if "file" in call.named and len(sizes) < 2:
+        threat = THREATS[call.name](read_table(call.named["file"], "eps"), mask)
+        return threat.with_eps(parse_number(sizes[0])) if sizes else threat
     if len(sizes) != 1:
         raise InputError(
             f"{text!r} needs one size; write for example '{call.name}:{'10' if call.name == 'l0' else '8/255'}'"

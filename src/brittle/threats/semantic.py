@@ -11,10 +11,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from ..core.bounds import Edge, limits, widest
 from ..core.norms import NORMS
 from ..errors import InputError, unknown
-from .ball import Ball, BallRegion
-from .spatial import Flow, Render, Spatial, SpatialRegion
+from .ball import Ball
+from .region import BallRegion
+from .spatial import Flow, Render, Spatial, SpatialRegion, bound
 
 # Luma (of Rec. 601) and two colour axes of RGB, which a grey pixel does not have: Y, I, Q.
 _YIQ = ((0.299, 0.587, 0.114), (0.595716, -0.274453, -0.321263), (0.211456, -0.522591, 0.311135))
@@ -44,7 +46,7 @@ class Semantic:
     def with_eps(self, eps: float) -> Semantic:
         return replace(self, eps=eps)
 
-    def around(self, x: Tensor, lower: float, upper: float) -> SpatialRegion:
+    def around(self, x: Tensor, lower: Edge, upper: Edge) -> SpatialRegion:
         """Bind to samples x (B, *S): (B, 3, H, W) for colours, (B, C, H, W) or (B, H, W) for blur, any for the others."""
         kind, shape = _KINDS[self.name], tuple(x.shape[1:])
         if kind.colours and (len(shape) != 3 or shape[0] != 3):
@@ -53,7 +55,7 @@ class Semantic:
             raise InputError(f"{self.name} needs pixels; samples of shape {shape} have none: give (C, H, W) or (H, W)")
         most = kind.most
         if most == math.inf:
-            most = float(max(shape[-2:], default=1)) if kind.pixels else upper - lower
+            most = float(max(shape[-2:], default=1)) if kind.pixels else widest(lower, upper)
         if most * (1 + 1e-6) < self.eps < math.inf:
             raise InputError(
                 f"eps={self.eps:g} is too large for {self.name}; the largest that means anything is {most:g}"
@@ -85,13 +87,15 @@ class Composite:
                 raise InputError(f"composite takes no {threat.name}; give semantic threats, spatial, flow or linf")
             if isinstance(threat, Ball) and threat.mask is not None:
                 raise InputError("composite takes no mask; give a linf without one")
+            if isinstance(threat, Ball) and threat.scale is not None:
+                raise InputError("composite takes no eps for each feature; give linf with one number")
         if not self.eps >= 0:
             raise InputError(f"eps={self.eps:g} is not a size; give zero or more (1 is the whole of each threat)")
 
     def with_eps(self, eps: float) -> Composite:
         return replace(self, eps=eps)
 
-    def around(self, x: Tensor, lower: float, upper: float) -> SpatialRegion:
+    def around(self, x: Tensor, lower: Edge, upper: Edge) -> SpatialRegion:
         """Bind to samples x (B, *S)."""
         regions = [threat.around(x, lower, upper) for threat in self.threats]
         parts = tuple(
@@ -102,17 +106,18 @@ class Composite:
             )
             for region in regions
         )
-        chained = partial(_chained, parts=parts, width=upper - lower)
+        low, high = limits(x, lower, upper)
+        chained = partial(_chained, parts=parts, width=high - low if x.ndim == 4 else (high - low)[:, None])
         return _region(x, lower, upper, sum(part.count for part in parts), min(self.eps, 1.0), 1.0, chained)
 
 
 def _region(
-    x: Tensor, lower: float, upper: float, count: int, radius: float, most: float, render: Render
+    x: Tensor, lower: Edge, upper: Edge, count: int, radius: float, most: float, render: Render
 ) -> SpatialRegion:
     """Of points (B, count), no number of which is larger than the radius, nor a larger radius than `most`."""
     limit = x.new_full((1, count), most)
     parameters = BallRegion(NORMS["linf"], x.new_zeros(len(x), count), x.new_full((len(x),), radius), -limit, limit)
-    return SpatialRegion(parameters, x, lower, upper, render)
+    return bound(parameters, x, lower, upper, render)
 
 
 @dataclass(frozen=True)
@@ -126,10 +131,10 @@ class _Part:
         return math.prod(self.shape)
 
 
-def _chained(images: Tensor, point: Tensor, parts: tuple[_Part, ...], width: float) -> Tensor:
+def _chained(images: Tensor, point: Tensor, parts: tuple[_Part, ...], width: Tensor) -> Tensor:
     """Every part in turn, clipped to the input range after each."""
     for part, turned in zip(parts, torch.split(point, [part.count for part in parts], dim=1), strict=True):
-        images = part.transform(images, (turned * part.size).view(-1, *part.shape)).clamp(0, width)
+        images = part.transform(images, (turned * part.size).view(-1, *part.shape)).clamp_min(0).minimum(width)
     return images
 
 

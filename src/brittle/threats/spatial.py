@@ -12,11 +12,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..core.bounds import Edge, limits, shown
 from ..core.norms import NORMS
 from ..core.streams import Streams
 from ..errors import InputError
 from ..kernels.shapes import wide
-from .ball import BallRegion
+from .region import BallRegion
 
 Render = Callable[[Tensor, Tensor], Tensor]  # (images (B, C, H, W) whose background is zero, points) -> images
 
@@ -46,14 +47,14 @@ class Spatial:
     def with_eps(self, eps: float) -> Spatial:
         return replace(self, eps=eps)
 
-    def around(self, x: Tensor, lower: float, upper: float) -> SpatialRegion:
+    def around(self, x: Tensor, lower: Edge, upper: Edge) -> SpatialRegion:
         """Bind to images x (B, C, H, W) or (B, H, W)."""
         _need_image(x, self.name)
         origin = x.new_zeros(len(x), 3)
         limit = x.new_ones(1, 3)
         radius = x.new_full((len(x),), min(self.eps, 1.0))
         turned = partial(_turned, angle=math.radians(self.angle_deg), shift=self.shift)
-        return SpatialRegion(BallRegion(NORMS["linf"], origin, radius, -limit, limit), x, lower, upper, turned)
+        return bound(BallRegion(NORMS["linf"], origin, radius, -limit, limit), x, lower, upper, turned)
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class Flow:
     def with_eps(self, eps: float) -> Flow:
         return replace(self, eps=eps)
 
-    def around(self, x: Tensor, lower: float, upper: float) -> SpatialRegion:
+    def around(self, x: Tensor, lower: Edge, upper: Edge) -> SpatialRegion:
         """Bind to images x (B, C, H, W) or (B, H, W)."""
         _need_image(x, self.name)
         height, width = x.shape[-2:]
@@ -83,7 +84,7 @@ class Flow:
         origin = x.new_zeros(len(x), 2, height, width)
         limit = torch.full_like(origin[:1], most)
         radius = x.new_full((len(x),), min(self.eps, most))
-        return SpatialRegion(BallRegion(NORMS["linf"], origin, radius, -limit, limit), x, lower, upper, _flowed)
+        return bound(BallRegion(NORMS["linf"], origin, radius, -limit, limit), x, lower, upper, _flowed)
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,8 +93,8 @@ class SpatialRegion:
 
     parameters: BallRegion
     x: Tensor  # (B, C, H, W) or (B, H, W)
-    lower: float
-    upper: float
+    lower: Tensor  # (1, *S)
+    upper: Tensor
     transform: Render
 
     @property
@@ -107,10 +108,21 @@ class SpatialRegion:
 
     def render(self, point: Tensor) -> Tensor:
         """The transformed images; x itself, exactly, where the point is the origin."""
-        images = self.x if self.x.ndim == 4 else self.x[:, None]
-        made = self.transform(images - self.lower, point).add(self.lower).clamp(self.lower, self.upper).view_as(self.x)
+        images, lower, upper = (
+            side if self.x.ndim == 4 else side[:, None] for side in (self.x, self.lower, self.upper)
+        )
+        made = torch.clamp(self.transform(images - lower, point).add(lower), lower, upper).view_as(self.x)
         still = (point.detach() == 0).flatten(1).all(1)
         return torch.where(wide(still, made), self.x + (made - made.detach()), made)
+
+    def point(self, inputs: Tensor) -> Tensor:
+        return inputs
+
+    def made(self, rows: Tensor, point: Tensor) -> Tensor:
+        return self.select(rows).render(point)
+
+    def searched(self) -> SpatialRegion:
+        return self
 
     def random(self, streams: Streams) -> Tensor:
         return self.parameters.random(streams)
@@ -138,6 +150,16 @@ class SpatialRegion:
 
     def within(self, radius: Tensor) -> SpatialRegion:
         return replace(self, parameters=self.parameters.within(radius))
+
+
+def bound(parameters: BallRegion, x: Tensor, lower: Edge, upper: Edge, transform: Render) -> SpatialRegion:
+    """The region of x (B, *S) under these parameters; InputError where a bound is infinite, from which no picture can be filled."""
+    low, high = limits(x, lower, upper)
+    if not bool((torch.isfinite(low) & torch.isfinite(high)).all()):
+        raise InputError(
+            f"what changes a picture as a whole needs finite bounds, and these are {shown(lower, upper)}; give (lowest, highest)"
+        )
+    return SpatialRegion(parameters, x, low, high, transform)
 
 
 def _turned(images: Tensor, point: Tensor, angle: float, shift: float) -> Tensor:

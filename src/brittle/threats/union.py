@@ -10,11 +10,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from ..core.bounds import Edge
 from ..core.norms import NORMS
 from ..core.streams import Streams
 from ..errors import InputError
 from ..kernels.shapes import wide
-from .ball import Ball, BallRegion
+from .ball import Ball
+from .region import BallRegion
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,8 @@ class Union:
             name = getattr(member, "name", type(member).__name__)
             if name not in NORMS:
                 raise InputError(f"union takes no {name}; give balls: linf, l2, l1 or l0")
+            if member.scale is not None:
+                raise InputError(f"union takes no eps for each feature; give {name} with one number")
             if not 0 < member.eps < math.inf:
                 raise InputError(f"{member.name} has eps={member.eps:g} in a union; give a finite size above zero")
         if not self.eps >= 0:
@@ -51,7 +55,7 @@ class Union:
     def with_eps(self, eps: float) -> Union:
         return replace(self, eps=eps)
 
-    def around(self, x: Tensor, lower: float, upper: float) -> UnionRegion:
+    def around(self, x: Tensor, lower: Edge, upper: Edge) -> UnionRegion:
         """Bind to x (B, *S). Refuses a scale at which the input range makes a member's eps meaningless."""
         regions = tuple(ball.around(x, lower, upper) for ball in self.balls)
         units = tuple(member.eps for member in self.members)
@@ -87,6 +91,17 @@ class UnionRegion:
 
     def render(self, point: Tensor) -> Tensor:
         return point
+
+    def point(self, inputs: Tensor) -> Tensor:
+        return inputs
+
+    def made(self, rows: Tensor, point: Tensor) -> Tensor:
+        return point
+
+    def searched(self) -> UnionRegion:
+        members = tuple(member.searched() for member in self.members)
+        most = torch.stack([member.radius / unit for member, unit in zip(members, self.units, strict=True)]).amax(0)
+        return UnionRegion(members, self.units, torch.minimum(self.radius, most))
 
     def random(self, streams: Streams) -> Tensor:
         """Of a ball at random, each as likely as the others."""

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import torch
 
+from ..core.bounds import Bounds
 from ..core.victim import Victim
 from ..errors import InputError
 from .open import open_victim, with_output
-from .request import Bounds
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..core.bounds import Given, as_bounds
 from ..core.devices import as_device
 from ..core.outputs import Output
 from ..core.victim import Victim, as_victim, refuse_training_mode
@@ -22,7 +23,7 @@ from .keras_file import open_keras
 from .onnx_file import open_onnx
 from .python import open_py
 from .remote import open_http
-from .request import Bounds, Request
+from .request import Request
 from .sklearn_file import open_sklearn
 from .timm import open_timm
 from .torchvision import open_torchvision
@@ -83,7 +84,7 @@ def open_victim(
     *,
     device: torch.device | str | None = None,
     trust: bool = False,
-    bounds: Bounds = (0.0, 1.0),
+    bounds: Given = (0.0, 1.0),
     output: str | int | None = None,
 ) -> Victim:
     """The victim a VICTIM string names, on `device`.
@@ -105,7 +106,9 @@ def open_victim(
     if scheme.named and read_as.part is not None:
         source.options["output"], read_as = str(read_as.part), Output(kind=read_as.kind)
     given = parse_bounds(source.options["bounds"]) if "bounds" in source.options else None
-    request = Request(text, source, None if device is None else as_device(device), trust, given or bounds, given)
+    request = Request(
+        text, source, None if device is None else as_device(device), trust, given or as_bounds(bounds), given
+    )
     victim = scheme.open(request)
     return victim if read_as == Output() else victim.reading(str(read_as))
 
@@ -124,7 +127,7 @@ def opened(
     model: str | Victim | nn.Module | Callable[..., Any],
     device: str | None,
     trust: bool,
-    bounds: Bounds,
+    bounds: Given,
     output: str | int | None = None,
 ) -> Victim:
     """The victim that a string names or a model is, in evaluation mode; `bounds` and `output` as in `open_victim`."""

@@ -26,7 +26,7 @@ def open_py(request: Request) -> Victim:
 
 def _as_wanted(victim: Victim, request: Request, where: str) -> Victim:
     """A Victim the user made says itself where it runs and what its bounds are; contradicting it is refused."""
-    own = (victim.lower, victim.upper)
+    own = victim.bounds
     if request.given is not None and request.given != own:
         raise InputError(f"{where} returned a Victim with bounds {own[0]:g}..{own[1]:g}; leave bounds= away")
     if request.device is not None and request.device != victim.device:

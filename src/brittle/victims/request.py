@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 import torch
 
+from ..core.bounds import Bounds
 from ..errors import InputError
 from ..specs import Source, parse_number
-
-Bounds = tuple[float, float]
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ def seen_through(victim: Victim, views: Views) -> Victim:
     digest = hashlib.sha256(f"{victim.digest} {views}".encode()).hexdigest()[:32]
 
     def forward(x: Tensor) -> Tensor:
-        return victim(view(x, views, victim.lower, victim.upper))
+        return victim(view(x, views, *victim.range))
 
     return replace(victim, forward=forward, name=f"{victim.name} through views", digest=digest)
 

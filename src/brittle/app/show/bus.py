@@ -82,7 +82,7 @@ def bus(scene: Scene, target: str = "ostrich", steps: int = 20, rounds: int = 8)
 
 
 def _tried(scene: Scene, way: Way, seen: int, wanted: int) -> Outcome:
-    bounds = (scene.victim.lower, scene.victim.upper)
+    bounds = scene.victim.range
     labels = torch.tensor([seen])
     return attack(
         way.attack, scene.victim, scene.x, labels, way.threat, targets=wanted, confidence=SURE, bounds=bounds, seed=scene.seed

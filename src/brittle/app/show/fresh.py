@@ -38,7 +38,7 @@ def sights(scene: Scene, views: Views, x: Tensor, wanted: int, count: int = 3) -
     """The picture in `count` random views, with what the network says of each."""
     victim = scene.victim
     with victim.undisturbed(scene.seed + FRESH):
-        seen = view(x.expand(count, *x.shape[1:]), views, victim.lower, victim.upper)
+        seen = view(x.expand(count, *x.shape[1:]), views, *victim.range)
     return tuple(scene.panel(f"view {i + 1}", seen[i : i + 1], (wanted,)) for i in range(count))
 
 

@@ -91,7 +91,7 @@ def glasses(
     shift = torch.randint(1, len(gate.names), (len(x),), generator=random)
     others = (own - 1 + shift) % len(gate.names) + 1
     others = torch.full_like(own, wanted) if target else others
-    black = torch.where(mask, torch.full_like(x, scene.victim.lower), x)
+    black = torch.where(mask, torch.full_like(x, scene.victim.range[0]), x)
     worn = {
         "black": black,
         "hide": _coloured(scene, gate, black, own, torch.full_like(own, NOBODY), mask, steps, smooth, -spare),
@@ -158,7 +158,7 @@ def _rows(samples: Samples, person: int) -> list[int]:
 
 def _pixels(victim: Victim, samples: Samples, rows: list[int]) -> Tensor:
     x = samples.batch(rows)[0]
-    return (victim.lower + x * (victim.upper - victim.lower)).to(victim.dtype)
+    return victim.between(x).to(victim.dtype)
 
 
 def _outputs(victim: Victim, x: Tensor) -> Tensor:
@@ -177,14 +177,15 @@ def _coloured(
     stricter: float,
 ) -> Tensor:  # fmt: skip
     """Black glasses in colours that make the people `wanted`, as read back from 8 bits."""
-    span = scene.victim.upper - scene.victim.lower
+    span = scene.victim.width
     method = InputOptimisation(
         steps=steps, step_size=8 / 255 * span, loss="margin", total_variation=smooth / span**2, stop=True
     )
     judged = gate.as_classifier(stricter)
     found = attack(method, judged, black, own, box(mask), targets=wanted, seed=scene.seed, batch_size=TOGETHER)
-    levels = ((found.x_adv - scene.victim.lower) / scene.level).round()
-    return torch.where(mask, scene.victim.lower + levels * scene.level, black)
+    lower = scene.victim.range[0]
+    levels = ((found.x_adv - lower) / scene.level).round()
+    return torch.where(mask, lower + levels * scene.level, black)
 
 
 def _exhibit(
@@ -249,5 +250,5 @@ def _panel(gate: Gate, title: str, picture: Tensor, own: int, other: int) -> Pan
     best = int(cosines.argmax())
     seen = gate.names[best] if float(cosines[best]) > gate.threshold else "nobody"
     note = f"seen as {seen}; cosine to {gate.names[own]} {float(cosines[own]):.2f}, to {gate.names[other]} {float(cosines[other]):.2f}"
-    bounds = (gate.victim.lower, gate.victim.upper)
+    bounds = gate.victim.range
     return Panel(title, pixels(picture.cpu().float().numpy(), bounds), note=note)

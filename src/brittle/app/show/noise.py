@@ -30,7 +30,7 @@ SMOOTH = 1.0  # of the total variation's price, for outputs of a usual size and 
 def noise(scene: Scene, target: str = "school bus") -> Exhibit:
     """Random pixels that the network takes for `target` with 93 %, and pictures that raise its output most, rough and smooth."""
     wanted = scene.index(target)
-    span = scene.victim.upper - scene.victim.lower
+    span = scene.victim.width
     begun = random_inputs(scene.victim, 1, scene.x.shape[1:], scene.seed)
     fooled = repeated(scene, begun, wanted, size=scene.level, sure=SURE, most=MOST)
     rough = _grown(scene, fooled.x_adv, wanted, InputOptimisation(steps=STEPS, step_size=0.02 * span))
@@ -76,7 +76,7 @@ def noise(scene: Scene, target: str = "school bus") -> Exhibit:
 
 
 def _grown(scene: Scene, x: Tensor, wanted: int, method: Attack) -> Tensor:
-    labels, bounds = beside(scene, x, wanted), (scene.victim.lower, scene.victim.upper)
+    labels, bounds = beside(scene, x, wanted), scene.victim.range
     return attack(method, scene.victim, x, labels, box(), targets=wanted, bounds=bounds, seed=scene.seed).x_adv
 
 

@@ -83,7 +83,7 @@ def panda(scene: Scene, target: str = "gibbon") -> Exhibit:
 
 def _stepped(value: Attack, scene: Scene, seen: int, wanted: int | None, level: int) -> Tensor:
     labels = torch.tensor([seen])
-    bounds = (scene.victim.lower, scene.victim.upper)
+    bounds = scene.victim.range
     found = attack(
         value, scene.victim, scene.x, labels, linf(level * scene.level), targets=wanted, bounds=bounds, seed=scene.seed
     )
@@ -93,7 +93,7 @@ def _stepped(value: Attack, scene: Scene, seen: int, wanted: int | None, level: 
 def _signs(scene: Scene, level: int) -> Tensor:
     random = torch.Generator().manual_seed(scene.seed)
     signs = torch.randint(0, 2, scene.x.shape, generator=random) * 2 - 1
-    return (scene.x + signs * level * scene.level).clamp(scene.victim.lower, scene.victim.upper)
+    return scene.victim.clamp(scene.x + signs * level * scene.level)
 
 
 def _class(scene: Scene, x: Tensor) -> int:

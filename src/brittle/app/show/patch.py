@@ -37,7 +37,7 @@ def universal_patch(
     train, judge = pictures.apart(scene.seed, made_on, judged_on)
     made = patch(
         victim, pictures.batch(train), wanted, side=side, steps=steps, batch_size=batch_size, step_size=step_size,
-        bounds=(victim.lower, victim.upper), seed=scene.seed,
+        bounds=victim.range, seed=scene.seed,
     )  # fmt: skip
     patches = {"made for it": made, "random pixels": _noise(scene, made)}
     photo = _photographed(pictures, wanted, made)
@@ -46,7 +46,7 @@ def universal_patch(
     x, labels = _others(scene, pictures, judge, wanted)
     outcomes = {
         name: attack(
-            one, victim, x, labels, box(), targets=wanted, bounds=(victim.lower, victim.upper),
+            one, victim, x, labels, box(), targets=wanted, bounds=victim.range,
             seed=scene.seed + FRESH, batch_size=TOGETHER,
         )
         for name, one in patches.items()
@@ -112,7 +112,7 @@ def _parts(
 
 def _shown(scene: Scene, one: Patch) -> Panel:
     """The patch alone, on a picture of mid grey."""
-    middle = torch.full((1, *one.shape), (scene.victim.lower + scene.victim.upper) / 2)
+    middle = torch.full((1, *one.shape), sum(scene.victim.range) / 2)
     centred = torch.tensor([[0.5, 0.5, 1.0, 0.5]])
     alone = Patch.of(one.picture, round=one.round, side=(1.0, 1.0), angle=0.0).stuck(middle, centred)
     return Panel("the patch", scene._pixels(alone))
@@ -120,8 +120,7 @@ def _shown(scene: Scene, one: Patch) -> Panel:
 
 def _noise(scene: Scene, like: Patch) -> Patch:
     random = torch.Generator().manual_seed(scene.seed)
-    span = scene.victim.upper - scene.victim.lower
-    values = scene.victim.lower + span * torch.rand(like.shape, generator=random)
+    values = scene.victim.between(torch.rand(like.shape, generator=random))
     return Patch.of(values, round=like.round, side=like.side, angle=like.angle)
 
 

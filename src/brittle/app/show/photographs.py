@@ -27,7 +27,7 @@ class Photographs:
     def batch(self, ids: list[int]) -> tuple[Tensor, Tensor]:
         """Pictures (B, C, H, W) in the victim's bounds, and labels (B,)."""
         x, labels = self.source.batch(ids)
-        return (self.victim.lower + x * (self.victim.upper - self.victim.lower)).to(self.victim.dtype), labels
+        return self.victim.between(x).to(self.victim.dtype), labels
 
     def apart(self, seed: int, *counts: int) -> tuple[list[int], ...]:
         """Ids of so many photographs each, drawn at random, none of them twice. InputError where there are not enough."""

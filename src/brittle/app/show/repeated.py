@@ -26,7 +26,7 @@ def repeated(scene: Scene, x: Tensor, wanted: int, *, size: float, sure: float, 
 
     Kurakin et al. 2017, arXiv:1607.02533, section 2.1, without a ball around x. The least number: `repeated_fgsm` looks less often.
     """
-    labels, bounds = beside(scene, x, wanted), (scene.victim.lower, scene.victim.upper)
+    labels, bounds = beside(scene, x, wanted), scene.victim.range
     step, point = GradientAscent(steps=1, step_size=size), x
     for taken in range(1, most + 1):
         outcome = attack(

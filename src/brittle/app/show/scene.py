@@ -50,7 +50,7 @@ class Scene:
     @property
     def level(self) -> float:
         """One of the 255 steps of an 8-bit picture, in input units."""
-        return (self.victim.upper - self.victim.lower) / 255
+        return self.victim.width / 255
 
     def index(self, name: str) -> int:
         """The class that has this name among its synonyms, or whose number it is. InputError with the nearest names."""
@@ -87,7 +87,7 @@ class Scene:
 
     def difference(self, x_adv: Tensor) -> Panel:
         """The perturbation around mid grey, amplified by a round factor that is stated."""
-        delta, width = (x_adv - self.x)[0].cpu().numpy(), self.victim.upper - self.victim.lower
+        delta, width = (x_adv - self.x)[0].cpu().numpy(), self.victim.width
         factor = amplification(float(np.abs(delta).max()), width)
         note = f"grey is no change; the largest is {self.levels(x_adv)} of 255 levels"
         return Panel(f"what was added, times {factor}", difference_pixels(delta, factor, width), note=note)
@@ -98,7 +98,7 @@ class Scene:
 
     def length(self, x_adv: Tensor) -> str:
         """The Euclidean length of the change, for pictures in [0, 1]."""
-        return f"{float((x_adv - self.x).norm()) / (self.victim.upper - self.victim.lower):.3g}"
+        return f"{float((x_adv - self.x).norm()) / self.victim.width:.3g}"
 
     def survival(self, x_adv: Tensor, won: Callable[[int], bool]) -> Table:
         """What is left of it after the picture was stored, as read back, and after a resize by 5 %."""
@@ -122,12 +122,12 @@ class Scene:
         )
 
     def _pixels(self, x: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-        return pixels(x[0].detach().cpu().float().numpy(), (self.victim.lower, self.victim.upper))
+        return pixels(x[0].detach().cpu().float().numpy(), self.victim.range)
 
     def _read(self, image: Image.Image) -> Tensor:
         values = torch.from_numpy(np.array(image)).float() / 255
         values = values[None] if values.ndim == 2 else values.permute(2, 0, 1)
-        return (self.victim.lower + values * (self.victim.upper - self.victim.lower))[None]
+        return self.victim.between(values)[None]
 
 
 def _stored(picture: Image.Image, kind: str, **options: int) -> Image.Image:
@@ -176,7 +176,7 @@ def framed_picture(path: Path, victim: Victim) -> Tensor:
     pixels = torch.tensor(decode(path, grey, framing_of(victim)))[None].to(
         victim.dtype
     )  # what is decoded may be read-only
-    return victim.lower + pixels * (victim.upper - victim.lower)
+    return victim.between(pixels)
 
 
 def blank(victim: Victim) -> Tensor:
@@ -185,7 +185,7 @@ def blank(victim: Victim) -> Tensor:
         raise InputError(
             f"what size of pictures {victim.name} takes is not known; give one that it takes with --picture"
         )
-    return torch.full((1, *victim.shape), (victim.lower + victim.upper) / 2, dtype=victim.dtype)
+    return torch.full((1, *victim.shape), sum(victim.range) / 2, dtype=victim.dtype)
 
 
 def read_classes(path: Path) -> tuple[str, ...]:

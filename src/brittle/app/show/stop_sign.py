@@ -69,7 +69,7 @@ def stop_sign(
     seen, wanted, span = int(scene.probabilities(scene.x)[0].argmax()), scene.index(target), scene.level * 255
     allowed = two_stickers(scene.x) if scene.mask is None else fitted(scene.mask, scene.x)
     palette = tuple(
-        tuple(scene.victim.lower + span * value for value in colour[: scene.x.shape[1]]) for colour in PALETTE
+        tuple(scene.victim.range[0] + span * value for value in colour[: scene.x.shape[1]]) for colour in PALETTE
     )
     method = InputOptimisation(
         steps=steps, draws=draws, step_size=0.05 * span, loss="cross_entropy", total_variation=SMOOTH / span**2,
@@ -85,7 +85,7 @@ def stop_sign(
         seed=scene.seed,
     ).x_adv
     streams = Streams.seeded(scene.seed, torch.zeros(1, dtype=torch.int64))
-    random = scene.victim.lower + span * streams.uniform(tuple(scene.x.shape[1:]), scene.x.dtype)
+    random = scene.victim.between(streams.uniform(tuple(scene.x.shape[1:]), scene.x.dtype))
     pictures = {
         "without stickers": scene.x,
         "with random stickers": torch.where(allowed, nearest_colours(random, palette), scene.x),
@@ -145,7 +145,7 @@ def framed_sign(path: Path, victim: Victim) -> Tensor:
         street, framing = posted(sign), framing_of(victim)
     levels = np.array(street if framing is None else framing.apply(street), np.float32)
     values = torch.from_numpy(levels).permute(2, 0, 1)[None].to(framed) / 255
-    return victim.lower + values * (victim.upper - victim.lower)
+    return victim.between(values)
 
 
 def posted(sign: Image.Image) -> Image.Image:
@@ -179,9 +179,7 @@ def sheet(scene: Scene, x: Tensor, allowed: Tensor, width_mm: float) -> bytes:
     """The stickers of x (1, C, H, W) as they are laid out on the sign, transparent between them: a PNG with its true size."""
     rows, columns = (allowed.any(axis).nonzero().flatten() for axis in (1, 0))
     part = (slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1))
-    colours = Image.fromarray(
-        pixels(x[0].cpu().float().numpy(), (scene.victim.lower, scene.victim.upper))[part]
-    ).convert("RGBA")
+    colours = Image.fromarray(pixels(x[0].cpu().float().numpy(), scene.victim.range)[part]).convert("RGBA")
     colours.putalpha(Image.fromarray(allowed[part].to(torch.uint8).mul(255).numpy()))
     grown = colours.resize((colours.width * ENLARGED, colours.height * ENLARGED), Image.Resampling.NEAREST)
     dots = x.shape[-1] * ENLARGED * 25.4 / width_mm

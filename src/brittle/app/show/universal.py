@@ -33,7 +33,7 @@ def universal_perturbation(
     victim, pictures = scene.victim, photographs(scene.victim)
     wanted = scene.index(target) if target else None
     train, judge = pictures.apart(scene.seed, made_on, judged_on)
-    bounds, eps = (victim.lower, victim.upper), LEVELS * scene.level
+    bounds, eps = victim.range, LEVELS * scene.level
     source = as_data(pictures.batch(train), bounds)
     delta = universal(
         victim,
@@ -99,7 +99,7 @@ def universal_perturbation(
 def _telling(victim: Victim, ids: list[int], delta: Tensor, rate: Share) -> list[int]:
     """SHOWN of the photographs, the first of those that change their class and of those that do not, in the proportion of all."""
     x, _ = photographs(victim).batch(ids)
-    moved = classes_of(victim, (x + delta).clamp(victim.lower, victim.upper)) != classes_of(victim, x)
+    moved = classes_of(victim, victim.clamp(x + delta)) != classes_of(victim, x)
     changed = [index for index, change in zip(ids, moved.tolist(), strict=True) if change]
     wanted = changed[: round(SHOWN * rate.value)]
     return [*wanted, *(index for index in ids if index not in changed)][:SHOWN]
@@ -108,10 +108,10 @@ def _telling(victim: Victim, ids: list[int], delta: Tensor, rate: Share) -> list
 def _rates(victim: Victim, ids: list[int], directions: tuple[Tensor, ...]) -> tuple[Share, ...]:
     """How often pictures change their class where each direction (C, H, W) in [-1, 1], resized, is added at LEVELS levels."""
     x, _ = photographs(victim).batch(ids)
-    clean, eps = classes_of(victim, x), LEVELS * (victim.upper - victim.lower) / 255
+    clean, eps = classes_of(victim, x), LEVELS * victim.width / 255
     shares = []
     for direction in directions:
         fitting = F.interpolate(direction[None], x.shape[2:], mode="nearest-exact")
-        moved = classes_of(victim, (x + eps * fitting).clamp(victim.lower, victim.upper))
+        moved = classes_of(victim, victim.clamp(x + eps * fitting))
         shares.append(share(int((moved != clean).sum()), len(x)))
     return tuple(shares)

@@ -93,6 +93,7 @@ class Patch:
         return paste(x, self.picture.to(x), where, round=self.round, side=self.side, angle=self.angle)
 
     def __call__(self, problem: Problem) -> Tensor:  # (B, C, H, W)
+        problem.in_input_units("a patch")
         x = problem.x
         if x.ndim != 4 or x.shape[1] != self.shape[0]:
             raise InputError(

@@ -62,6 +62,7 @@ class Replay:
         return torch.from_numpy(flat.copy()).view(self.shape)
 
     def __call__(self, problem: Problem) -> Tensor:  # (B, *S)
+        problem.in_input_units("a perturbation that is replayed")
         x = problem.x
         if x.shape[1:] != self.shape:
             raise InputError(

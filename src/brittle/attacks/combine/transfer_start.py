@@ -69,7 +69,7 @@ class TransferStart:
 def _as_asked(surrogate: Victim, problem: Problem) -> Victim:
     """The surrogate, which takes the model's inputs where they are and as they are. InputError where it is for others."""
     target, top = problem.door.victim, int(problem.classes.labels.max())
-    if (surrogate.lower, surrogate.upper) != (target.lower, target.upper):
+    if surrogate.bounds != target.bounds:
         theirs, ours = (f"{one.lower:g}..{one.upper:g}" for one in (surrogate, target))
         raise InputError(
             f"the surrogate {surrogate.name} takes inputs in {theirs}, the model in {ours}; give both the same"
@@ -78,7 +78,7 @@ def _as_asked(surrogate: Victim, problem: Problem) -> Victim:
     def forward(x: Tensor) -> Tensor:
         return surrogate(x.to(surrogate.device, surrogate.dtype)).to(x)
 
-    classes = forward(problem.x[:1].detach()).shape[1]
+    classes = forward(problem.region.render(problem.region.origin)[:1].detach()).shape[1]
     if classes <= top:
         raise InputError(
             f"the surrogate {surrogate.name} has {classes} classes and knows no class {top}; give one for the model's classes"

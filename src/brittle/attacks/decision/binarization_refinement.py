@@ -40,6 +40,7 @@ class BinarizationRefinement:
         at_least(self, starts=0)
 
     def __call__(self, problem: Problem) -> Tensor:  # (B, *S)
+        problem.in_input_units("binarization refinement")
         ball = problem.ball("binarization_refinement")
         asker = Asker.of(
             problem, ball, self.starts + 4, stop=False

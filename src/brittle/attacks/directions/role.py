@@ -60,7 +60,7 @@ class Scene:
     @property
     def bounds(self) -> tuple[float, float]:
         """The least and the largest value of an input."""
-        return self.problem.door.victim.lower, self.problem.door.victim.upper
+        return self.problem.door.victim.range
 
     def networks(self, who: str) -> int:
         """How many networks the ensemble has that is attacked; InputError, naming who asks, where it is a single one."""

@@ -67,6 +67,7 @@ class Admix:
                 "admix has no pictures to mix in; give admix:path=FILE.npy, pictures of the data's shape (N, *S), "
                 "or use brittle.transfer, which takes them from the data"
             )
+        scene.problem.in_input_units("admix")
         pool = self.pictures.tensor(scene.ball.x)
 
         def one(point: Tensor) -> Tensor:

@@ -59,6 +59,7 @@ class InputOptimisation:
         find_loss(self.loss)
 
     def __call__(self, problem: Problem) -> Tensor:  # (B, *S)
+        problem.in_input_units("input optimisation")
         region = problem.region
         point = region.origin.clone() if problem.starts is None else region.project(problem.starts)
         first, second = torch.zeros_like(point), torch.zeros_like(point)

@@ -43,7 +43,9 @@ def won_together(problem: Problem, points: Tensor, wanted: Tensor | None = None)
             return torch.zeros_like(wanted)
     answered = []
     for rows, part in zip(torch.split(owner, _TOGETHER), torch.split(asked, _TOGETHER), strict=True):
-        answered.append(problem.goal.select(rows).margin(problem.door.select(rows)(part)) > 0)
+        answered.append(
+            problem.goal.select(rows).margin(problem.door.select(rows)(problem.region.made(rows, part))) > 0
+        )
     if wanted is None:
         return torch.cat(answered).view(count, many)
     answers = torch.zeros(count * many, dtype=torch.bool, device=points.device)

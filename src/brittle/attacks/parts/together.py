@@ -17,5 +17,5 @@ def outputs_together(problem: Problem, points: Tensor) -> Tensor:
         return torch.stack([problem.oracle(points[:, place]) for place in range(many)], dim=1)
     owner = torch.arange(count, device=points.device).repeat_interleave(many)
     parts = zip(torch.split(owner, TOGETHER), torch.split(points.flatten(0, 1), TOGETHER), strict=True)
-    outputs = torch.cat([problem.door.select(rows)(part) for rows, part in parts])
+    outputs = torch.cat([problem.door.select(rows)(problem.region.made(rows, part)) for rows, part in parts])
     return outputs.view(count, many, outputs.shape[1])

@@ -62,9 +62,9 @@ class StandIn:
                 victim(x)
                 for copy in range(COPIES):
                     keys = keys_for(seed, torch.arange(len(x), device=x.device))
-                    noise = uniform(keys, copy, x[0].numel(), x.dtype).view_as(x) * (victim.upper - victim.lower)
+                    noise = victim.between(uniform(keys, copy, x[0].numel(), x.dtype).view_as(x))
                     share = (copy + 1) / (2 * COPIES)
-                    victim(x.lerp(noise + victim.lower, share))
+                    victim(x.lerp(noise, share))
         finally:
             handle.remove()
         before, after = (torch.cat(part) for part in zip(*pairs, strict=True))

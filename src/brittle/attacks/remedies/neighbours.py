@@ -43,7 +43,7 @@ class Smoothed:
         total: Tensor | None = None
         for _ in range(self.draws):
             noise = streams.normal(tuple(x.shape[1:]), x.dtype)
-            moved = (x.detach() + self.sigma * noise).clamp_(victim.lower, victim.upper) - x.detach()
+            moved = victim.clamp(x.detach() + self.sigma * noise) - x.detach()
             outputs = ask(x + moved)
             total = outputs if total is None else total + outputs
         assert total is not None

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 
 from ...attacks import ATTACKS, GradientAscent, Noise, Restarts
+from ...core.bounds import plain
 from ...core.problem import Attack
 from ...findings import Finding
 from ...report.words import counted, radius
@@ -99,7 +100,7 @@ def not_rising(probe: Probe) -> Iterator[Finding]:
     if int(found.sum()) <= int(probe.plain.sum()) and (
         more_than(MISSED, lost, count) or more_than(UNBOUNDED, int((~probe.free).sum()), count)
     ):
-        small, large = (radius(t.eps, t.name, (probe.victim.lower, probe.victim.upper)) for t in (probe.threat, wider))
+        small, large = (radius(t.eps, t.name, plain(probe.victim.bounds)) for t in (probe.threat, wider))
         yield Finding(
             "not-rising",
             f"{_PGD} fools {int(probe.plain.sum())} of {counted(count, 'sample')} at {small} and {int(found.sum())} at {large}.",

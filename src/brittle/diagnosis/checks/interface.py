@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import torch
 from scipy.stats import binomtest
 from torch import Tensor
 
-from ...core.checks import are_probabilities
+from ...core.bounds import interval, limits, widest
+from ...core.checks import are_probabilities, outside
 from ...core.goal import Classify
 from ...findings import Finding
 from ...report.words import amount, counted, several
@@ -98,24 +100,29 @@ def log_probabilities(probe: Probe) -> Iterator[Finding]:
 
 def bounds(probe: Probe) -> Iterator[Finding]:
     """Inputs outside the bounds, or in a small part of them."""
-    low, high, lower, upper = float(probe.x.min()), float(probe.x.max()), probe.victim.lower, probe.victim.upper
-    slack = 1e-6 * (upper - lower)
-    outside = int(((probe.x < lower - slack) | (probe.x > upper + slack)).flatten(1).any(1).sum())
-    what = f"the bounds of the input are [{amount(lower)}, {amount(upper)}]"
-    if outside:
+    low, high = float(probe.x.min()), float(probe.x.max())
+    beyond = int(outside(probe.x, probe.victim).flatten(1).any(1).sum())
+    lower, upper = probe.victim.bounds
+    if isinstance(lower, float) and isinstance(upper, float):
+        what, share = f"[{amount(lower)}, {amount(upper)}]", (high - low) / (upper - lower)
+    else:
+        least, most = limits(probe.x, lower, upper)
+        filled = (probe.x.amax(0) - probe.x.amin(0)) / (most - least)[0]  # of each feature's own range
+        what, share = interval(lower, upper), float(filled.max())
+    what = f"the bounds of the input are {what}"
+    if beyond:
         yield Finding(
             "bounds",
-            f"The inputs span [{amount(low)}, {amount(high)}], and {what}: {outside} of "
+            f"The inputs span [{amount(low)}, {amount(high)}], and {what}: {beyond} of "
             f"{counted(len(probe.x), 'sample')} lie outside.",
             "Attacks stay inside the bounds, so they begin at another point than the data, and a size in input "
             "units means something else.",
             "Scale the inputs, or give the bounds they have; normalisation belongs inside the model.",
         )
-    elif high - low < NARROW * (upper - lower):
+    elif share < NARROW and math.isfinite(widest(lower, upper)):
         yield Finding(
             "bounds",
-            f"The inputs span [{amount(low)}, {amount(high)}], {(high - low) / (upper - lower):.1%} of the range of "
-            f"the bounds: {what}.",
+            f"The inputs span [{amount(low)}, {amount(high)}], {share:.1%} of the range of the bounds: {what}.",
             "A perturbation as large as the threat allows may then be many times what the data hold, or attacks may "
             "go where no data are.",
             "Give the bounds that the data have, and a radius in their units.",

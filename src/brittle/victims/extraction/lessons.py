@@ -137,7 +137,7 @@ class Teacher:
         self.width = said.shape[1]
         named = len(self.victim.classes) == said.shape[1]
         classes = self.victim.classes if named else tuple(map(str, range(said.shape[1])))
-        bounds = (self.victim.lower, self.victim.upper)
+        bounds = self.victim.range
         return Lessons(x[:done], said, bounds, f"answers of {self.victim.name}", classes)
 
     def _answers(self, x: Tensor) -> Tensor:

@@ -53,7 +53,7 @@ class JacobianAugmentation:
             surrogate = learner.fit(known)
             most = len(known) if turn < self.doublings else self.reservoir
             drawn = torch.randperm(len(known), generator=draw)[: min(most, teacher.left)]
-            size = self.step * (surrogate.upper - surrogate.lower) * (-1) ** (turn // self.period)
+            size = self.step * surrogate.width * (-1) ** (turn // self.period)
             known = known.joined(
                 teacher.teach(augmented(surrogate, known.x[drawn], known.answers[drawn].argmax(1), size))
             )
@@ -73,7 +73,7 @@ def augmented(surrogate: Victim, x: Tensor, labels: Tensor, step: float) -> Tens
             outputs, own = surrogate(asked), labels[part].to(surrogate.device)
             odds = pick(outputs, own) - without(outputs, own).logsumexp(1)
         (grad,) = torch.autograd.grad(odds.sum(), asked)
-        moved.append((asked.detach() + step * grad.sign()).clamp(surrogate.lower, surrogate.upper).to(x))
+        moved.append(surrogate.clamp(asked.detach() + step * grad.sign()).to(x))
     return torch.cat(moved)
 
 
