@@ -31,6 +31,7 @@ from ..errors import InputError
 from ..ranges import check_counts, check_seed
 from ..report.numbers import Summary
 from ..report.read import read_run
+from ..report.screen import Screen
 from ..report.terminal import chain_table, footnote, stage_notes, summary_table
 from ..report.words import interval, percent
 from ..runs.classify import build, cells_of
@@ -126,16 +127,16 @@ class Report:
 
     def show(self, console: Console | None = None) -> None:
         """Print the table of accuracies with their intervals, and the warnings."""
-        console = console or Console()
+        console = console or Screen()
         console.print(summary_table(self.summary))
         console.print(footnote(self.summary), style="dim", highlight=False)
         if self.summary.chain:
             console.print(chain_table(self.summary))
             console.print(stage_notes(self.summary))
         if self.summary.added:
-            console.print(f"[bold]{escape(self.summary.added.sentence)}[/bold]", highlight=False)
+            console.print(f"[bold]{escape(self.summary.added.sentence)}[/bold]", highlight=False, markup=True)
         for warning in self.warnings:
-            console.print(f"[yellow]warning[/yellow] {escape(warning)}", highlight=False)
+            console.print(f"[yellow]warning[/yellow] {escape(warning)}", highlight=False, markup=True)
 
     def save(self, path: str | Path) -> Path:
         """Write the HTML report: one file, no network needed."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import torch
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 from torch import Tensor, nn
 
 from ..core.access import Access
@@ -21,6 +21,7 @@ from ..diagnosis.diagnose import MOST, diagnose_victim, show_findings
 from ..errors import InputError
 from ..findings import Finding
 from ..ranges import check_counts, check_seed
+from ..report.screen import Screen
 from ..report.shares import Share, share
 from ..report.words import amount, counted, interval, percent, several
 from ..victims.preprocess import Prepared, as_taken
@@ -87,21 +88,22 @@ class Inspection:
 
     def show(self, console: Console | None = None) -> None:
         """Print the table, and what looks wrong."""
-        console = console or Console()
+        console = console or Screen()
         table = Table(box=None, pad_edge=False, show_header=False)
         table.add_column(style="dim", no_wrap=True)
         table.add_column(overflow="fold")
         for what, text in self.lines().items():
-            table.add_row(what, escape(text))
+            table.add_row(what, Text(text))
         console.print(table, highlight=False)
         console.print()
         show_findings(self.findings, console)
         if not self.asked and not self.findings:
             console.print(
-                "[yellow]nothing was asked[/yellow] of the model; give DATA, of which a few samples are enough"
+                "[yellow]nothing was asked[/yellow] of the model; give DATA, of which a few samples are enough",
+                markup=True,
             )
         elif not self.findings:
-            console.print("[green]nothing looks wrong[/green]")
+            console.print("[green]nothing looks wrong[/green]", markup=True)
 
     def _classes(self) -> str:
         if not self.classes:

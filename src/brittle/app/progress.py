@@ -9,10 +9,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-from rich.console import Console
 from rich.progress import BarColumn, ProgressColumn, Task, TextColumn
 from rich.progress import Progress as Bar
 from rich.text import Text
+
+from ..report.screen import Screen
 
 Progress = Callable[[int, int, str], None]  # done, in all, what is being done
 Left = Callable[
@@ -72,7 +73,7 @@ def progress_bar(wanted: Progress | bool = True, left: Left | None = None) -> It
     if not wanted:
         yield state.advance
         return
-    console = Console(stderr=True)
+    console = Screen(stderr=True)
     with _bar(state, console) if console.is_terminal and not console.is_jupyter else _lines(state) as advance:
         yield advance
 
@@ -95,9 +96,9 @@ def _rough(seconds: float) -> str:
 
 
 @contextlib.contextmanager
-def _bar(state: _State, console: Console) -> Iterator[Progress]:
+def _bar(state: _State, console: Screen) -> Iterator[Progress]:
     columns = (
-        TextColumn("{task.description:<24.24}"),
+        TextColumn("{task.description:<24.24}", markup=False),
         BarColumn(bar_width=None),
         TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
         _Rate(),

@@ -14,6 +14,7 @@ from .screen import console, print_json, say, working
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+    from rich.text import Text
 
     from ..app.examples import Example
     from ..core.problem import Threat
@@ -158,7 +159,14 @@ def _table(examples: list[Example]) -> RenderableType:
         table.add_column("8-bit PNG")
         table.add_column("its size", justify="right")
     for e in examples:
-        cells = [str(e.id), e.label, *([e.target] if targeted else []), e.before, e.after, f"{e.confidence:.0%}"]
+        cells: list[str | Text] = [
+            str(e.id),
+            e.label,
+            *([e.target] if targeted else []),
+            e.before,
+            e.after,
+            f"{e.confidence:.0%}",
+        ]
         cells += [f"{e.size:.4g}", "was wrong" if not e.clean_correct else _mark(e.success)]
         if images:
             cells += ["" if not e.clean_correct else _mark(bool(e.success_8bit)), f"{e.size_8bit:.4g}"]
@@ -166,5 +174,7 @@ def _table(examples: list[Example]) -> RenderableType:
     return table
 
 
-def _mark(yes: bool) -> str:
-    return "[green]yes[/green]" if yes else "no"
+def _mark(yes: bool) -> Text:
+    from rich.text import Text
+
+    return Text("yes", "green") if yes else Text("no")

@@ -38,10 +38,11 @@ def check(
 
 def _show(findings: list[Finding]) -> None:
     from rich.table import Table
+    from rich.text import Text
 
     table = Table("", "check", "finding", box=None, pad_edge=False, header_style="bold")
     for finding in findings:
-        mark = "[green]ok[/green]" if finding.passed else "[red]FAILED[/red]"
+        mark = Text("ok", "green") if finding.passed else Text("FAILED", "red")
         table.add_row(mark, finding.name, finding.sentence)
     console.print(table)
     failed = sum(not finding.passed for finding in findings)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from collections.abc import Callable
-from typing import Annotated, Any
+from io import TextIOWrapper
+from typing import Annotated, Any, NoReturn
 
 import typer
 
 from .. import __version__
 from ..errors import InputError
+from ..outside import reason
 from . import (
     attack,
     blackbox,
@@ -73,8 +77,26 @@ def begin(
 
 def main() -> None:
     """Entry point; `Exit` has what its exit codes say."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal without the character still shows which it is
     try:
         app(prog_name="brittle")
     except InputError as error:
         print(f"brittle: {error}", file=sys.stderr)
         raise SystemExit(Exit.WRONG_INPUT) from None
+    except OSError as error:
+        _unwritten(error)
+    finally:
+        try:
+            sys.stdout.flush()
+        except OSError as error:
+            _unwritten(error)
+
+
+def _unwritten(error: OSError) -> NoReturn:
+    """What was to be shown could not be: the disk behind it is full, or the reader has gone. Python must not try it again at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if error.errno != errno.EPIPE:
+        print(f"brittle: the output cannot be written ({reason(error)}); what --out names is whole", file=sys.stderr)
+    raise SystemExit(Exit.TROUBLE) from None

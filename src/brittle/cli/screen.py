@@ -10,15 +10,15 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import typer
-from rich.console import Console
 
+from ..report.screen import Screen
 from .exits import Exit
 
 if TYPE_CHECKING:
     from ..app.evaluate import Report
 
-console = Console()  # results
-aside = Console(stderr=True)  # what is said beside them: progress, warnings, why a gate failed
+console = Screen()  # results
+aside = Screen(stderr=True)  # what is said beside them: progress, warnings, why a gate failed
 
 
 def print_json(facts: object) -> None:

@@ -17,6 +17,7 @@ from ..core.problem import Threat
 from ..core.victim import Victim, refuse_training_mode
 from ..errors import Unreachable
 from ..findings import Finding
+from ..report.screen import Screen
 from ..report.words import counted
 from ..threats import Box, Union
 from .checks import CHECKS, Check
@@ -53,12 +54,13 @@ class Diagnosis:
 
     def show(self, console: Console | None = None) -> None:
         """Print every finding: what was measured, why it matters, what to do."""
-        console = console or Console()
+        console = console or Screen()
         show_findings(self.findings, console)
         if not self.findings:
             console.print(
                 "[green]nothing found[/green] that would make attacks by gradient look weaker than they are",
                 highlight=False,
+                markup=True,
             )
         console.print(
             f"{counted(len(self.checks), 'check')} on {counted(self.samples, 'sample')}: {self.forwards:,.0f} forwards and "
@@ -71,9 +73,13 @@ class Diagnosis:
 def show_findings(findings: Iterable[Finding], console: Console) -> None:
     """Print of each what was measured, why it matters, what to do."""
     for finding in findings:
-        console.print(f"[bold yellow]{escape(finding.kind)}[/bold yellow]  {escape(finding.measured)}", highlight=False)
-        console.print(f"  {escape(finding.why)}", style="dim", highlight=False)
-        console.print(f"  [bold]What to do:[/bold] {escape(finding.mend)}\n", highlight=False)
+        console.print(
+            f"[bold yellow]{escape(finding.kind)}[/bold yellow]  {escape(finding.measured)}",
+            highlight=False,
+            markup=True,
+        )
+        console.print(f"  {escape(finding.why)}", style="dim", highlight=False, markup=True)
+        console.print(f"  [bold]What to do:[/bold] {escape(finding.mend)}\n", highlight=False, markup=True)
 
 
 def diagnose_victim(
