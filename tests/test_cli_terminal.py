@@ -32,10 +32,10 @@ def test_what_a_terminal_obeys_is_shown_as_its_escape(capsys):
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
 def test_a_terminal_without_the_characters_shows_which_they_are(encoding):
-    done = command("list", "threats", stdout=subprocess.PIPE, env={**os.environ, "PYTHONIOENCODING": encoding})
+    done = command("list", "attacks", stdout=subprocess.PIPE, env={**os.environ, "PYTHONIOENCODING": encoding})
     out, err = done.communicate(timeout=60)
     assert (done.returncode, err) == (0, b"")
-    assert b"linf" in out
+    assert b"pgd" in out
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
@@ -61,14 +61,14 @@ def test_a_reader_that_has_gone_is_no_traceback():
 
 def test_an_interruption_while_it_starts_is_no_traceback():
     code = """
-import builtins, brittle.cli
+import builtins, brittle.__main__
 real = builtins.__import__
 def late(name, *rest, **more):
     if name == "typer":
         raise KeyboardInterrupt
     return real(name, *rest, **more)
 builtins.__import__ = late
-brittle.cli.main()
+brittle.__main__.main()
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (130, b"")
