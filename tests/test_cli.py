@@ -406,3 +406,27 @@ def test_bad_input_is_a_sentence_and_exit_2(folder: Path, command: tuple[str, ..
 def test_reports_and_help_start_without_torch() -> None:
     code = "import sys, brittle.report.page, brittle.runs.store, brittle.cli; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+MISFITS = [
+    ("evaluate", "net.safetensors", "npz:colour.npz", "--threat", "linf:0.1", "--out", "misfit"),
+    ("attack", "net.safetensors", "npz:colour.npz", "--threat", "linf:0.1", "--out", "misfit"),
+    ("universal", "net.safetensors", "npz:colour.npz", "--threat", "linf:0.1", "--out", "misfit.safetensors"),
+    ("patch", "net.safetensors", "npz:colour.npz", "--target", "1", "--out", "misfit.safetensors"),
+    ("diagnose", "net.safetensors", "npz:colour.npz", "--threat", "linf:0.1"),
+    ("extract", "net.safetensors", "npz:colour.npz", "--queries", "3", "--held-out", "2", "--out", "misfit.safetensors"),
+    ("transfer", "npz:colour.npz", "--surrogate", "net.safetensors", "--target", "net.safetensors", "--threat", "linf:0.1"),
+    ("blackbox", "npz:colour.npz", "--surrogate", "net.safetensors", "--target", "net.safetensors", "--threat", "linf:0.1",
+     "--out", "misfit"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("command", MISFITS, ids=lambda c: c[0])
+def test_a_network_for_other_pictures_is_a_sentence_before_anything_runs(
+    folder: Path, command: tuple[str, ...]
+) -> None:
+    np.savez(folder / "colour.npz", x=np.zeros((6, 3, 9, 9), np.uint8), y=np.arange(6))
+    printed = run_brittle(*command, cwd=folder, code=2)
+    assert "does not answer to the" in printed
+    assert "of shape (3, 9, 9) each" in printed
+    assert not [*folder.glob("misfit*")]

@@ -357,3 +357,36 @@ FOUND = {
     "frog": ("becomes “tailed frog” after", "and “tree frog” after"),
     "noise": ("Random pixels are taken for “school bus” with 9",),
 }
+
+
+def test_a_network_whose_normalisation_is_wrong_is_warned_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from brittle.app.show.photographs import doubts
+    from brittle.data.framing import Framing
+    from brittle.victims.preprocess import Preparation, Prepared
+
+    class Middling(nn.Module):
+        """Tells blue, green and red apart where zero is the middle of the range, and nothing elsewhere."""
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            seen = (x.mean((1, 2, 3)).abs() < 0.6)[:, None]
+            return 5 * x.mean((2, 3)).flip(1) * seen - torch.tensor([0.0, 0.0, 1e-3])
+
+    def network(std: float) -> Victim:
+        preparation = Preparation(framing=Framing(size=(16, 16), scaled=18), mean=(0.5,) * 3, std=(std,) * 3)
+        module = Prepared(Middling(), preparation).eval()
+        return Victim(module, name="colours", module=module, shape=(3, 16, 16), classes=("blue", "green", "red"))
+
+    colours = [(20, 40, 200), (30, 190, 60), (210, 40, 30)]
+    folder = tmp_path / "data" / "imagenet_1000"
+    folder.mkdir(parents=True)
+    lines = ["file,label,class_name"]
+    for i in range(30):
+        Image.new("RGB", (20, 20), colours[i % 3]).save(folder / f"{i}.png")
+        lines.append(f"{i}.png,{i % 3},{('blue', 'green', 'red')[i % 3]}")
+    monkeypatch.setenv("BRITTLE_DATA", str(tmp_path))
+    assert doubts(network(0.5)) == []  # no photographs are there yet
+    (folder / "labels.csv").write_text("\n".join(lines))
+    assert doubts(network(0.5)) == []
+    (doubt,) = doubts(network(1 / 255))
+    assert doubt.kind == "normalisation"
+    assert doubt.mend == "Add mean=0.5&std=0.5 to the victim."

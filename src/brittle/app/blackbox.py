@@ -24,6 +24,7 @@ from ..victims.preprocess import as_taken
 from .attack import attack as run_attack
 from .evaluate import FRACTIONS
 from .progress import Progress, progress_bar
+from .trying import try_out
 
 Model = Victim | nn.Module | Callable[[Tensor], Tensor]
 
@@ -55,6 +56,8 @@ def blackbox(
     source = as_data(data, bounds or (0.0, 1.0))
     aimed, other = (as_victim(model, bounds or source.bounds) for model in (target, surrogate))
     source = as_taken(source, aimed)
+    for victim in (aimed, other):
+        try_out(victim, source)
     counted = _steps(steps)
     x, labels = source.batch(_spread(len(source), samples))
     radii = _grid(threat, grid, x[:1], aimed)

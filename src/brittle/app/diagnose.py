@@ -21,6 +21,7 @@ from ..threats import as_threat
 from ..victims.open import open_victim
 from ..victims.preprocess import as_taken
 from .asking import crowd
+from .trying import explained
 
 CROWD = 2000  # further samples, for what a few cannot show
 
@@ -58,7 +59,8 @@ def diagnose(
     few = min(samples, len(given))
     x, labels = given.batch(range(few))
     threat.around(x[:1], victim.lower, victim.upper)
-    return diagnose_victim(victim, x, labels, threat, others=crowd(given, few, CROWD), dear=dear, seed=seed)
+    with explained(victim, x):
+        return diagnose_victim(victim, x, labels, threat, others=crowd(given, few, CROWD), dear=dear, seed=seed)
 
 
 def open_as_it_is(

@@ -22,6 +22,7 @@ from ..victims.open import opened
 from ..victims.preprocess import as_taken
 from .progress import Progress, progress_bar
 from .train import splits, writable
+from .trying import answers_to
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +85,8 @@ def extract(
     learnt, tested = _sources(data, test, bounds)
     victim = opened(model, device, trust, bounds or learnt.bounds, output)
     pool, exam = _apart(as_taken(learnt, victim), as_taken(tested, victim), held_out, seed)
+    if victim.module is not None:  # what is here has no budget that its first answers could come from
+        answers_to(victim, pool.data)
     learner: Learner = (
         FromNothing(net=net, epochs=epochs, seed=seed)
         if backbone is None

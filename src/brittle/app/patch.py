@@ -18,6 +18,7 @@ from ..data.samples import as_data
 from ..errors import InputError
 from ..ranges import check_counts, check_seed
 from ..victims.preprocess import as_taken
+from .trying import answers_to
 
 
 @recording
@@ -51,6 +52,7 @@ def patch(
     check_seed(seed)
     victim = as_victim(model, bounds, output=output)
     source = as_taken(as_data(data, bounds), victim)
+    answers_to(victim, source)
     if victim.module is not None:
         refuse_training_mode(victim.module)
     if len(source.shape) != 3:

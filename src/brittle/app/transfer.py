@@ -29,6 +29,7 @@ from ..victims.ensemble import ensemble
 from ..victims.preprocess import as_taken
 from .attack import attack as run_attack
 from .progress import Progress, progress_bar
+from .trying import try_out
 
 Model = Victim | nn.Module | Callable[[Tensor], Tensor]
 NOISE, SHUFFLED = "uniform noise", "shuffled"
@@ -126,6 +127,8 @@ def transfer(
     named = attacks if isinstance(attacks, Mapping) else {text: parse_attack(text) for text in attacks}
     planned = _planned({name: victims[name] for name in surrogates}, ensembles, named)
     source = as_taken(source, victims[next(iter(surrogates))])
+    for victim in victims.values():
+        try_out(victim, source)
     ids, seen = _right(victims, source, samples, batch_size)
     x, labels = source.batch(ids)
     others = [one for one in range(len(source)) if one not in set(ids)][:POOL] or ids[:POOL]

@@ -16,20 +16,26 @@ from .mistakes import failed
 
 
 def try_out(victim: Victim, data: Samples) -> None:
-    """Ask the victim about the first few samples, so that what is wrong with it as a whole is said before a run begins."""
-    x, _ = data.batch(range(min(len(data), 8)))
-    x = x.to(victim.dtype)
-    check_inputs(x, victim)
-    with torch.no_grad(), victim.undisturbed(0):
-        outputs = _any_answer(victim, x, f"the samples of {data.name}")
-    if outputs is not None and outputs.shape[1] < len(data.classes):
+    """Ask the victim about the first few samples, so that what is wrong as a whole is said before a run begins: with `answers_to`, and
+    whether it has as many classes as the data."""
+    outputs = answers_to(victim, data)
+    if outputs.shape[1] < len(data.classes):
         raise InputError(
             f"label {len(data.classes) - 1} of {data.name} is out of range: the model has {outputs.shape[1]} classes, "
             f"0 to {outputs.shape[1] - 1}"
         )
 
 
-def _any_answer(victim: Victim, x: Tensor, what: str) -> Tensor | None:
+def answers_to(victim: Victim, data: Samples) -> Tensor:
+    """What the victim says to the first few samples, or to the first of them that it answers to. InputError where it answers to none."""
+    x, _ = data.batch(range(min(len(data), 8)))
+    x = x.to(victim.dtype)
+    check_inputs(x, victim)
+    with torch.no_grad(), victim.undisturbed(0):
+        return _any_answer(victim, x, f"the samples of {data.name}")
+
+
+def _any_answer(victim: Victim, x: Tensor, what: str) -> Tensor:
     """The outputs for the batch, or for the first sample that has any; InputError where none has."""
     try:
         return check_outputs(victim(x.to(victim.device)), len(x))

@@ -21,6 +21,7 @@ from ..errors import InputError
 from ..ranges import check_counts, check_seed
 from ..threats import as_threat
 from ..victims.preprocess import as_taken
+from .trying import answers_to
 
 Rise = Callable[[Tensor, Tensor, Tensor], Tensor]  # (outputs (B, C), labels (B,), ids) -> (B,), to be ascended
 
@@ -62,6 +63,7 @@ def universal(
     threat = as_threat(threat)
     victim = as_victim(model, bounds, output=output)
     source = as_taken(as_data(data), victim)
+    answers_to(victim, source)
     if victim.module is not None:
         refuse_training_mode(victim.module)
     count = len(source) if samples is None else min(len(source), samples)

@@ -50,6 +50,7 @@ def attack(
 ) -> None:
     """Make adversarial examples: PNG pictures beside the originals, exact floats, and whether they survive 8 bits."""
     from ..app.examples import craft, save_examples
+    from ..app.trying import try_out
     from ..attacks import parse_attack
     from ..data.open import open_data
     from ..tasks.classification import Classification
@@ -62,6 +63,7 @@ def attack(
     parsed, ball, source = parse_attack(attack), parse_threat(threat), open_data(data)
     model = open_victim(victim, device=device, trust=trust, bounds=source.bounds, output=output)
     source = as_taken(source, model)
+    try_out(model, source)
     if start_from is not None:
         from ..app.start import transfer_start
 

@@ -9,7 +9,7 @@ import typer
 
 from ..errors import unknown
 from . import options
-from .screen import console, print_json, say, working
+from .screen import aside, console, print_json, say, working
 
 HUB = "timm:mobilenetv2_100"
 
@@ -40,6 +40,7 @@ def show(
 ) -> None:
     """Run a famous experiment on a real network: a page and a picture of what was added and what the network sees."""
     from ..app.show import EXPERIMENTS, setting
+    from ..app.show.photographs import doubts
     from ..report.exhibit import write_exhibit
     from ..victims.open import open_victim
 
@@ -53,6 +54,12 @@ def show(
     with working(experiment.about, quiet):
         scene = setting(experiment, model, picture=picture, classes=classes, mask=mask, also=others, seed=seed)
         exhibit = experiment.run(scene, target or experiment.target)
+        wrong = doubts(model, seed)
+    if not quiet:
+        for doubt in wrong:
+            aside.print(
+                f"warning: {doubt.measured} {doubt.why} {doubt.mend}", style="yellow", markup=False, highlight=False
+            )
     folder = out or Path("runs") / "show"
     paths = [*write_exhibit(exhibit, folder), *(folder / name for name, _ in exhibit.files)]
     if as_json:

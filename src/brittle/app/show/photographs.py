@@ -12,9 +12,14 @@ from ...data.downloads import find
 from ...data.open import open_data
 from ...data.samples import Samples
 from ...errors import InputError
+from ...findings import Finding
+from ...report.shares import share
 from ...victims.preprocess import as_taken
+from ..asking import answers
+from ..mistakes import mistakes
 
 SET = "imagenet_1000"
+LOOKED_AT = 32  # photographs on which a wrong preparation is seen
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +50,22 @@ def photographs(victim: Victim) -> Photographs:
             f"the photographs are in no folder {SET} of $BRITTLE_DATA; put pictures there, and a labels.csv with the columns file and label"
         )
     return Photographs(as_taken(open_data(f"images:{found[0].parent}"), victim), victim)
+
+
+def doubts(victim: Victim, seed: int = 0) -> list[Finding]:
+    """What is wrong with how the victim prepares pictures, as `brittle.inspect` says it, seen on the labelled photographs.
+
+    Nothing where these are not there, or the victim has other classes than theirs.
+    """
+    if not find(SET, "labels.csv"):
+        return []
+    source = photographs(victim)
+    x, labels = source.batch(list(range(min(LOOKED_AT, len(source.source)))))
+    outputs = answers(victim, x, seed)
+    if outputs.shape[1] != len(source.source.classes):
+        return []
+    accuracy = share(int((outputs.argmax(1) == labels).sum()), len(labels))
+    return mistakes(victim, source.source, x, labels, outputs, accuracy, seed)
 
 
 def classes_of(victim: Victim, x: Tensor, together: int = 20) -> Tensor:
