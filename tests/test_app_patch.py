@@ -154,7 +154,7 @@ def test_one_that_is_made_beats_random_pixels_on_unseen_data() -> None:
     [
         ({"side": (0.5, 1.2)}, "is no range of shares"),
         ({"angle": 200.0}, "angle=200 is out of range; give 0 to 180 degrees"),
-        ({"steps": 0}, "steps=0 leaves nothing to learn from"),
+        ({"steps": 0}, "steps=0 is too few"),
         ({"step_size": 0.0}, "step_size=0 is no step"),
         ({"target": 10}, "10"),
     ],

@@ -403,14 +403,14 @@ def test_wrong_arguments_get_a_sentence() -> None:
         brittle.diagnose(honest(), data(), brittle.linf(8))
 
 
-def test_the_command_says_what_was_found_and_ends_with_1(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_says_what_was_found_and_ends_with_3(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
     from brittle.cli.main import app
 
     runner = CliRunner()
     monkeypatch.syspath_prepend(str(__file__).rpartition("/")[0])
     asked = ["digits", "--threat", f"linf:{EPS}"]
     shown = runner.invoke(app, ["diagnose", "py:test_diagnose:saying_probabilities", *asked])
-    assert shown.exit_code == 1
+    assert shown.exit_code == 3
     assert "probabilities" in shown.output
     assert "What to do:" in shown.output
     silent = runner.invoke(app, ["diagnose", "py:test_diagnose:honest", *asked, "--json"])

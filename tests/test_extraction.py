@@ -307,8 +307,8 @@ def test_a_head_on_a_backbone_learns_soft_answers(tmp_path: Path, monkeypatch: p
 def test_what_cannot_be_is_one_sentence() -> None:
     target = Counted().victim()
     wrong: list[tuple[dict[str, Any], str]] = [
-        ({"queries": 0}, "queries=0 and held_out=100: give 1 or more of each"),
-        ({"queries": 5, "held_out": 0}, "queries=5 and held_out=0"),
+        ({"queries": 0}, "queries=0 is too few"),
+        ({"queries": 5, "held_out": 0}, "held_out=0 is too few"),
         ({"queries": 5, "method": "jacobean"}, "unknown method 'jacobean'; did you mean jacobian"),
         ({"queries": 5, "method": "jacobian:step=-1"}, "step=-1 is not positive; give more than 0"),
         ({"queries": 5, "method": "jacobian:seed=1"}, "unknown option of jacobian 'seed'; did you mean seeds"),
