@@ -15,7 +15,7 @@ import numpy as np
 from ..errors import InputError
 
 Array = np.ndarray[Any, np.dtype[Any]]
-PART = 2**24  # bytes that are read at a time where everything is
+PART = 2**22  # bytes that are read at a time where everything is
 
 
 def as_it_is(rows: Array) -> Array:
