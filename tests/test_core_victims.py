@@ -78,7 +78,6 @@ def test_wherever_a_model_that_works_in_place_is_asked_it_answers_like_one_that_
         made.append(
             [
                 ensemble([victim, as_victim(BODY)])(x),
-                victim.averaged(3)(x),
                 brittle.universal(model, (x, labels), THREAT, epochs=2).delta,
                 brittle.mimic(model, x[:5], x[5:10], THREAT).x_adv,
                 brittle.mimic(model, x[:5], x[5:10], THREAT, layer="inner").x_adv,

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ..core.access import Access
 from ..core.bounds import Given
+from ..core.chance import MOST
 from ..core.checks import (
     check_confidence,
     check_indices,
@@ -21,6 +22,7 @@ from ..core.checks import (
     check_outputs,
 )
 from ..core.context import Context, Extra
+from ..core.drawn import FEW, Draws, answers_at_random, heard, settled
 from ..core.goal import Classify
 from ..core.problem import Attack, Threat
 from ..core.recording import followed, recording
@@ -38,7 +40,11 @@ from .trying import explained
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What an attack did to B samples, measured by the judge. All but x_adv have shape (B,)."""
+    """What an attack did to B samples, measured by the judge. All but x_adv have shape (B,).
+
+    random: the model answers at random. Then `predicted` is the class that it names most often, a success is what fresh answers prove
+    against luck (`core/chance.py`), margins and confidence are those of their mean probabilities.
+    """
 
     x_adv: Tensor  # (B, *S), the dtype and device of x
     success: Tensor  # bool: the goal is reached and the point is feasible
@@ -52,6 +58,7 @@ class Outcome:
     backwards: Tensor  # int64
     aside_forwards: Tensor  # int64, what a surrogate was asked; the model knows nothing of it
     aside_backwards: Tensor  # int64
+    random: bool = False  # the same input got other outputs the second time
 
     @property
     def robust_accuracy(self) -> float:
@@ -59,11 +66,11 @@ class Outcome:
         return float((self.clean_correct & ~self.success).double().mean())
 
     def save(self, path: str | Path) -> Path:
-        """Write every field as a tensor of that name into a .safetensors file, which `safetensors.torch.load_file` reads."""
+        """Write every field of the samples as a tensor of that name into a .safetensors file, which `safetensors.torch.load_file` reads."""
         path = Path(path)
         if path.suffix != ".safetensors":
             raise InputError(f"{str(path)!r} does not end in .safetensors, the format it is saved in; add the ending")
-        tensors = {name: getattr(self, name).detach().cpu().contiguous() for name in self.__dataclass_fields__}
+        tensors = {name: getattr(self, name).detach().cpu().contiguous() for name in _OF_SAMPLES}
         make_folder(path.parent)
         write_whole(path, to_safetensors(tensors))
         return path
@@ -78,7 +85,8 @@ class Outcome:
         if bool((self.aside_forwards > 0).any()):
             aside = [count.double().mean() for count in (self.aside_forwards, self.aside_backwards)]
             asked += f", and of a surrogate {aside[0]:.1f} forwards, {aside[1]:.1f} backwards"
-        return f"Outcome({won} of {count} won, robust accuracy {percent(robust)}, a sample: {asked})"
+        chance = ", judged by many answers a sample because the model answers at random" if self.random else ""
+        return f"Outcome({won} of {count} won, robust accuracy {percent(robust)}, a sample: {asked}{chance})"
 
 
 @recording
@@ -114,6 +122,7 @@ def attack(
     logits (a key, an attribute, an index), or `logit` or `probability` for two classes, or both as in `score:logit`. inputs: what the model
     takes beside x and the adversary does not change, one row a sample: a tensor (B, ...), a tuple of them, or a dict by argument name.
     progress: a bar on the terminal, or a function (samples done, in all, what), told after each batch of batch_size.
+    A few inputs are put to the model twice, uncharged; where it answers at random, `Outcome.random` says so and how it is judged.
     Raises InputError, with one sentence, for anything that would make the numbers wrong. The model comes back as it was.
     """
     check_counts(batch_size=batch_size, budget=budget)
@@ -138,21 +147,27 @@ def attack(
     goal = Classify(labels.long(), None if targets is None else targets.long(), confidence)
     ids, size = ids.cpu().long(), batch_size or max(len(x), 1)
     with victim.undisturbed(seed), progress_bar(progress) as advance:
-        parts: list[Outcome] = []
+        few, parts = slice(FEW), list[Outcome]()
+        first = victim if context is None else victim.beside(context.select(few))
+        random = answers_at_random(first, victim.clamp(x[few].to(victim.device)))
         advance(0, len(x), "attack")
         for start in range(0, max(len(x), 1), size):
             rows = slice(start, start + size)
             begun = None if starts is None else starts[rows]
             beside = None if context is None else context.select(rows)
             parts.append(
-                _attack_batch(value, victim, x[rows], goal.select(rows), ball, ids[rows], seed, budget, begun, beside)
+                _attack_batch(
+                    value, victim, x[rows], goal.select(rows), ball, ids[rows], seed, budget, begun, beside, random
+                )
             )
             advance(min(start + size, len(x)), len(x), "attack")
     if len(parts) == 1:
         return parts[0]
-    return Outcome(
-        **{name: torch.cat([getattr(part, name) for part in parts]) for name in Outcome.__dataclass_fields__}
-    )
+    joined = {name: torch.cat([getattr(part, name) for part in parts]) for name in _OF_SAMPLES}
+    return Outcome(**joined, random=random)
+
+
+_OF_SAMPLES = tuple(name for name in Outcome.__dataclass_fields__ if name != "random")
 
 
 def _attack_batch(
@@ -166,6 +181,7 @@ def _attack_batch(
     budget: int | None,
     starts: Tensor | None,
     context: Context | None,
+    random: bool,
 ) -> Outcome:
     home, device = x.device, victim.device
     x = victim.clamp(x.detach().to(device))
@@ -175,9 +191,25 @@ def _attack_batch(
     goal = _checked(goal, len(x), outputs.shape[1], device)
     if starts is not None:
         starts = victim.clamp(starts.detach().to(x))
-    trial = attempt(attack, victim, threat, x, goal, ids.to(device), seed, budget, starts, context=context)
-    measured = {**trial.measured(), "clean_correct": Classify(goal.labels).margin(outputs) < 0}
-    return Outcome(**{name: value.to(home) for name, value in measured.items()})
+    ids, correct, draws = ids.to(device), Classify(goal.labels).margin(outputs) < 0, None
+    if random:
+        correct, draws = _untouched(victim, x, goal, ids, seed, context)
+    trial = attempt(attack, victim, threat, x, goal, ids, seed, budget, starts, draws, context)
+    measured = {**trial.measured(), "clean_correct": correct}
+    return Outcome(**{name: value.to(home) for name, value in measured.items()}, random=random)
+
+
+def _untouched(
+    victim: Victim, x: Tensor, goal: Classify, ids: Tensor, seed: int, context: Context | None
+) -> tuple[Tensor, Draws]:
+    """Which of x (B, *S) a model that answers at random gets right (B,) bool, and how it is judged on what is made of them."""
+    known = []
+    for row in torch.split(torch.arange(len(x), device=x.device), 1):
+        one, alone = goal.select(row), victim if context is None else victim.beside(context.select(row))
+        known.append(settled(heard(alone, x[row], one.labels, seed, int(ids[row]), MOST), one.labels, one))
+    correct = torch.tensor([one.right for one in known], dtype=torch.bool, device=x.device)
+    bars = torch.tensor([one.bar for one in known], dtype=torch.float64, device=x.device)
+    return correct, Draws(MOST, seed, ids, bars)
 
 
 def _checked(goal: Classify, count: int, classes: int, device: torch.device) -> Classify:

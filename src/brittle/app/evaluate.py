@@ -22,6 +22,7 @@ from ..attacks import Noise, Restarts, TransferStart, parse_attack
 from ..attacks.registry import entry_of
 from ..core.access import Access
 from ..core.bounds import Given, plain
+from ..core.chance import MOST
 from ..core.problem import Attack, Threat
 from ..core.recording import recording
 from ..core.trial import check_access
@@ -34,6 +35,7 @@ from ..report.read import read_run
 from ..report.screen import Screen
 from ..report.terminal import chain_table, footnote, stage_notes, summary_table
 from ..report.words import interval, percent
+from ..runs.cells import cells
 from ..runs.classify import build, cells_of
 from ..runs.identity import source_digest
 from ..runs.plan import AttackEntry, Plan, expand
@@ -273,8 +275,9 @@ def run_plan(
     progress: Progress | bool = True,
 ) -> Report:
     """Run what is missing of a plan in the folder `out`, on an opened victim and data; `looked_at` is noted there."""
-    try_out(victim, data)
-    plan = resolve(plan, victim, data)
+    random = try_out(victim, data, twice=looked_at is None and plan.draws == 1)
+    plan = resolve(replace(plan, draws=MOST) if random else plan, victim, data)
+    cells(plan)  # what cannot run is said before anything is written
     task = cells_of(plan, Classification(victim, data, plan.goal, plan.batch_size, draws=plan.draws))
     temporary = tempfile.TemporaryDirectory(prefix="brittle-") if out is None else None
     folder = Path(temporary.name if temporary else str(out))

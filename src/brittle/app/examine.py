@@ -17,6 +17,7 @@ from ..attacks.combine.through import Through
 from ..attacks.fixed.recipes import apgd, apgdt
 from ..attacks.remedies import Remedy
 from ..core.access import Access
+from ..core.chance import MOST as MOST_ANSWERS
 from ..core.problem import Attack, Threat
 from ..core.victim import Victim
 from ..data.samples import Samples
@@ -36,7 +37,6 @@ from .prove import Provability, provability
 
 FEWEST, MOST, PART = 8, 32, 4  # samples that are looked at: one in so many, and no fewer and no more than these
 CROWD = 1000  # further samples, for what a few cannot show
-JUDGED = 32  # answers that the judge averages where the model answers at random
 GRADIENTS = 32  # that an attack averages at most
 PARTS = ("diagnosis", "proofs", "remedies")  # of an examination, one after another; the last where something was found
 
@@ -59,8 +59,8 @@ class Examination:
 
     @property
     def judged(self) -> int:
-        """Answers that the judge averages."""
-        return JUDGED if "random" in self.diagnosis.kinds else 1
+        """Answers that the judge hears about a point, at most."""
+        return MOST_ANSWERS if "random" in self.diagnosis.kinds else 1
 
     def noted(self) -> dict[str, Any]:
         """As plain data, for diagnosis.json."""

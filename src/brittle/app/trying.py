@@ -9,30 +9,36 @@ import torch
 from torch import Tensor
 
 from ..core.checks import check_inputs, check_outputs
+from ..core.drawn import differ
 from ..core.victim import Victim
 from ..data.samples import Samples
 from ..errors import InputError
 from .mistakes import failed
 
 
-def try_out(victim: Victim, data: Samples) -> None:
-    """Ask the victim about the first few samples, so that what is wrong as a whole is said before a run begins: with `answers_to`, and
-    whether it has as many classes as the data."""
-    outputs = answers_to(victim, data)
+def try_out(victim: Victim, data: Samples, twice: bool = False) -> bool:
+    """Ask the victim about the first few samples, so that what is wrong as a whole is said before a run begins: with what they get, and
+    whether it has as many classes as the data. Whether, asked `twice`, it answers at random."""
+    outputs, *again = _answers(victim, data, 2 if twice else 1)
     if outputs.shape[1] < len(data.classes):
         raise InputError(
             f"label {len(data.classes) - 1} of {data.name} is out of range: the model has {outputs.shape[1]} classes, "
             f"0 to {outputs.shape[1] - 1}"
         )
+    return any(outputs.shape == other.shape and differ(outputs, other) for other in again)
 
 
 def answers_to(victim: Victim, data: Samples) -> Tensor:
     """What the victim says to the first few samples, or to the first of them that it answers to. InputError where it answers to none."""
+    return _answers(victim, data, 1)[0]
+
+
+def _answers(victim: Victim, data: Samples, times: int) -> list[Tensor]:
     x, _ = data.batch(range(min(len(data), 8)))
     x = x.to(victim.dtype)
     check_inputs(x, victim)
     with torch.no_grad(), victim.undisturbed(0):
-        return _any_answer(victim, x, f"the samples of {data.name}")
+        return [_any_answer(victim, x, f"the samples of {data.name}") for _ in range(times)]
 
 
 def _any_answer(victim: Victim, x: Tensor, what: str) -> Tensor:

@@ -52,6 +52,7 @@ def attack(
     from ..app.examples import craft, save_examples
     from ..app.trying import try_out
     from ..attacks import parse_attack
+    from ..core.chance import MOST
     from ..data.open import open_data
     from ..tasks.classification import Classification
     from ..threats import parse_threat
@@ -71,7 +72,8 @@ def attack(
             start_from, parsed, first=start_attack, bounds=source.bounds, device=device, trust=trust
         )
     ids = range(min(samples, len(source)))
-    task = Classification(model, source, _goal(targeted, source.classes), batch_size, confidence, budget)
+    draws = MOST if try_out(model, source, twice=True) else 1
+    task = Classification(model, source, _goal(targeted, source.classes), batch_size, confidence, budget, draws)
     with working("attacking", quiet):
         clean, attacked = craft(parsed, task, ball, ids, seed)
         examples = save_examples(clean, attacked, task, ball, ids, out)

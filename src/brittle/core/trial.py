@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,8 +13,9 @@ from ..errors import InputError
 from ..kernels.shapes import wide
 from .access import Access
 from .context import Context
+from .drawn import Draws, Opinion
 from .goal import Goal
-from .judge import Verdict, judge
+from .judge import Verdict, judge, said
 from .oracle import BudgetSpent, Ledger, Oracle
 from .problem import Attack, Problem, Threat
 from .record import Record
@@ -54,13 +56,13 @@ def attempt(
     seed: int,
     budget: int | None = None,
     starts: Tensor | None = None,
-    draws: int = 1,
+    draws: Draws | None = None,
     context: Context | None = None,
 ) -> Trial:
     """Attack x (B, *S), whose samples are known as ids (B,) int64. x must lie in the victim's bounds and on its device.
 
     budget: the most forwards plus backwards a sample may be charged; the attack is cut off there, and the best point that it asked about
-    counts. starts: points to begin from, in place of the attack's own. draws: answers of a random victim that the judge averages. float16
+    counts. starts: points to begin from, in place of the attack's own. draws: how a victim that answers at random is judged. float16
     and bfloat16 are attacked in float32 and judged as they are. context: what the model takes beside x.
     The result of a sample depends on its id and the seed, not on the batch around it.
     """
@@ -98,7 +100,7 @@ def attempt(
         proposed = _rows_where(region.contains(proposed), proposed, region.project(proposed))
     return Trial(
         region.render(proposed),
-        judge((victim if context is None else victim.beside(context)).averaged(draws), region, goal, proposed),
+        judge(victim, region, goal, proposed, draws, context),
         ledger.forwards,
         ledger.backwards,
         ledger.aside.forwards,
@@ -116,11 +118,15 @@ def check_access(attack: Attack, victim: Victim) -> None:
         )
 
 
-def untouched(victim: Victim, threat: Threat, x: Tensor, goal: Goal, draws: int = 1) -> Trial:
-    """The verdict on x (B, *S) as it is; nothing is charged."""
+def untouched(
+    victim: Victim, threat: Threat, x: Tensor, goal: Goal, opinions: Sequence[Opinion] | None = None
+) -> Trial:
+    """The verdict on x (B, *S) as it is; nothing is charged. opinions: of a victim that answers at random, what it says of each."""
     region = threat.around(x, victim.lower, victim.upper)
+    origin = region.origin
     nothing = [torch.zeros(len(x), dtype=torch.int64, device=x.device) for _ in range(4)]
-    return Trial(x.clone(), judge(victim.averaged(draws), region, goal, region.origin), *nothing)
+    verdict = judge(victim, region, goal, origin) if opinions is None else said(region, origin, opinions)
+    return Trial(x.clone(), verdict, *nothing)
 
 
 def merged(rows: Tensor, trial: Trial, others: Tensor, rest: Trial) -> Trial:

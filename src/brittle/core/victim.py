@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import hashlib
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -112,20 +111,6 @@ class Victim:
         return replace(
             self, forward=forward.beside(context) if isinstance(forward, Reading) else Bound(forward, context)
         )
-
-    def averaged(self, draws: int) -> Victim:
-        """Of a model that answers at random: the classifier whose probabilities are the means over `draws` answers, as their logarithms.
-
-        The model itself for 1 draw.
-        """
-        if draws == 1:
-            return self
-
-        def forward(x: Tensor) -> Tensor:
-            answers = torch.stack([self(x).double().log_softmax(1) for _ in range(draws)])
-            return answers.logsumexp(0) - math.log(draws)
-
-        return replace(self, forward=forward)
 
     @contextlib.contextmanager
     def undisturbed(self, seed: int) -> Iterator[None]:

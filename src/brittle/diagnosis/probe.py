@@ -13,6 +13,7 @@ from torch import Tensor
 from ..attacks import ByNorm, GradientAscent
 from ..attacks.fixed.apgd_l1 import SparseAPGD
 from ..core.access import Access
+from ..core.drawn import differ
 from ..core.goal import Classify
 from ..core.losses import find_slope
 from ..core.problem import Attack, Region, Threat
@@ -25,7 +26,6 @@ from .trace import Trace, trace
 WATCHED = 8  # samples whose forward is traced operation by operation
 NORMS = ("linf", "l2", "l1")  # in which PGD, Square and random corners are compared
 STEPS = 40  # of the plain attack that gradients are judged by
-RELATIVE = 1e-4  # outputs that differ by more than this share of their spread are random, not rounded
 
 
 @dataclass
@@ -96,8 +96,7 @@ class Probe:
     @cached_property
     def random(self) -> bool:
         """Whether the same question gets another answer."""
-        spread = (self.outputs.amax(1) - self.outputs.amin(1)).clamp_min(1e-30)
-        return bool(((self.outputs - self.again).abs().amax(1) > RELATIVE * spread).any())
+        return differ(self.outputs, self.again)
 
     @cached_property
     def rows(self) -> Tensor:

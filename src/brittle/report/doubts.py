@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import binomtest
 
+from ..core.chance import luck
 from ..findings import Finding
 from .cube import Bools, Column, Cube
 from .shares import Bracketed, samples_needed, share
@@ -32,6 +33,7 @@ def doubts_of(cube: Cube, eps: float, plan: Mapping[str, Any], worst: Bracketed,
         *_not_rising(cube, threat_name(plan["threat"])),
         *_ties(cube),
         *_infeasible(cube),
+        *_judged_by_tests(cube, plan),
         *_few(worst),
     ]
     return tuple(found)
@@ -227,6 +229,20 @@ def _infeasible(cube: Cube) -> Iterator[Finding]:
         f"Points outside the threat set or the input range were proposed: {listed}.",
         "They count as failures, so an attack that leaves the set looks weaker than it is.",
         "Check the attack's projection, and the bounds given for the input.",
+    )
+
+
+def _judged_by_tests(cube: Cube, plan: Mapping[str, Any]) -> Iterator[Finding]:
+    if int(plan.get("draws", 1)) == 1:
+        return
+    looks = len(cube.grid) * sum(role != "proof" for role in cube.roles.values())
+    yield Finding(
+        "tested",
+        "The model answers at random: it stands for the class that it names most often, and a sample counts as fooled where fresh answers, "
+        f"{plan['draws']} at most, prove that another class than its label is named more often.",
+        f"Luck alone fools a sample with a chance of at most {100 * luck(looks):.1f} %, in all {looks:,} looks at it that this run takes "
+        "together. Where the other class is named hardly more often than the label, or than untouched, the sample counts as withstood.",
+        "Nothing is to be mended; but a single answer is right less often than the class that is named most.",
     )
 
 

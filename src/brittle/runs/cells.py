@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
+from ..core.chance import LOOKS
 from ..errors import InputError
 from .identity import content_hash
 from .plan import CHAINED, AttackEntry, Plan
@@ -55,6 +56,7 @@ def cells(plan: Plan) -> list[Cell]:
     """Every cell of an expanded and resolved plan: clean, noise, the attacks in their order, eps ascending; then the chain of each eps.
 
     Proofs are looked for at the question's eps alone: they are dear, and what is proved in a ball is proved in the smaller ones.
+    InputError for more looks at a sample than a model that answers at random allows.
     """
     lacking = [name for name in _NEEDED if name not in plan.resolved]
     if lacking or isinstance(plan.threat, str) or any(isinstance(entry.value, str) for entry in plan.attacks):
@@ -87,6 +89,12 @@ def cells(plan: Plan) -> list[Cell]:
                 continue
             found.append(of(entry, eps, after))
             after = found[-1].key
+    looks = sum(cell.role not in ("clean", "proof") for cell in found)
+    if plan.draws > 1 and looks > LOOKS:
+        raise InputError(
+            f"{looks} attacks, stages and radii are too many for a model that answers at random: beyond {LOOKS} looks at a sample, luck "
+            "alone may fool it; ask for fewer radii"
+        )
     return found
 
 

@@ -52,8 +52,8 @@ class Plan:
 
     `threat` is text (`linf:8/255`) or, once expanded, the encoded threat at `eps`, the radius the question is about
     (infinite where the threat has none). `keep` is how many samples have their adversarial example kept in each cell:
-    the first ids. `draws`: answers averaged to judge a model that answers at random. `batch_size`, `shard` (samples in a unit
-    of work) and `keep` change no row. `resolved` says what the
+    the first ids. `draws`: more than 1 for a model that answers at random, of which a point is judged by so many answers at most.
+    `batch_size`, `shard` (samples in a unit of work) and `keep` change no row. `resolved` says what the
     names stood for: victim_digest, victim_hidden (what of the victim cannot be seen, if anything), data_digest, source_digest,
     count (of samples), classes, shape, bounds, version.
     """

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from ..core.checks import check_confidence, check_inputs, check_labels, check_outputs
+from ..core.drawn import Draws, Opinion, Untouched, heard, mean_of, settled
 from ..core.goal import Classify, without
 from ..core.problem import Attack, Threat
 from ..core.streams import Streams
@@ -52,8 +53,8 @@ class Results:
 @dataclass(frozen=True, eq=False)
 class Classification:
     """Attack `victim` on `data`. `goal` is one of GOALS, to be reached with at least the softmax probability `confidence`, if given;
-    batch_size rows at a time; with at most `budget` forwards plus backwards a sample, if given. draws: of a victim that answers at
-    random, how many answers are averaged to judge it, see `Victim.averaged`."""
+    batch_size rows at a time; with at most `budget` forwards plus backwards a sample, if given. draws: more than 1 for a victim that
+    answers at random, of which a point is judged by so many answers at most, see `core/chance.py`."""
 
     victim: Victim
     data: Samples
@@ -62,6 +63,7 @@ class Classification:
     confidence: float | None = None
     budget: int | None = None
     draws: int = 1
+    _known: dict[tuple[int, int], _Known] = field(default_factory=dict, init=False, repr=False)  # by seed and id
 
     def __post_init__(self) -> None:
         parse_goal(self.goal)
@@ -97,38 +99,84 @@ class Classification:
         check_inputs(x, victim)
         x = victim.clamp(x.to(victim.device))
         rows = torch.as_tensor(list(ids), device=victim.device)
+        labels = labels.to(victim.device)
         with victim.undisturbed(seed):
-            with torch.no_grad():
-                outputs = check_outputs(victim.averaged(self.draws)(x), len(x))
-            check_labels(labels, len(x), outputs.shape[1])
-            labels = labels.to(victim.device).long()
-            correct = Classify(labels).margin(outputs) < 0
-            targets = choose_targets(self.goal, outputs, labels, Streams.seeded(seed, rows).fork(_TARGET_STREAM))
-            goal = Classify(labels, targets, self.confidence)
-            trial = self._attack(attack, threat, x, goal, rows, correct, seed)
+            begun = self._begun(x, labels, rows, seed)
+            labels = labels.long()
+            trial = self._attack(attack, threat, x, Classify(labels, begun.targets, self.confidence), rows, begun, seed)
         seconds = torch.full((len(x),), (time.perf_counter() - started) / max(len(x), 1), dtype=torch.float64)
         measured = {
             **trial.measured(),
             "label": labels,
-            "target": targets if targets is not None else torch.full_like(labels, -1),
-            "clean_correct": correct,
+            "target": begun.targets if begun.targets is not None else torch.full_like(labels, -1),
+            "clean_correct": begun.correct,
             "seconds": seconds,
         }
         return Results(**{name: value.cpu() for name, value in measured.items()})
 
+    def _begun(self, x: Tensor, labels: Tensor, ids: Tensor, seed: int) -> _Begun:
+        """What is known of x (B, *S) before anything is attacked; what a victim that answers at random says of a sample is kept."""
+        if self.draws == 1:
+            with torch.no_grad():
+                outputs = check_outputs(self.victim(x), len(x))
+            check_labels(labels, len(x), outputs.shape[1])
+            targets = choose_targets(self.goal, outputs, labels.long(), Streams.seeded(seed, ids).fork(_TARGET_STREAM))
+            return _Begun(Classify(labels.long()).margin(outputs) < 0, targets)
+        known = []
+        for row in torch.split(torch.arange(len(x), device=x.device), 1):
+            place = (seed, int(ids[row]))
+            if place not in self._known:
+                self._known[place] = self._heard(x[row], labels[row], ids[row], seed)
+            known.append(self._known[place])
+        correct = torch.tensor([one.untouched.right for one in known], dtype=torch.bool, device=x.device)
+        bars = torch.tensor([one.untouched.bar for one in known], dtype=torch.float64, device=x.device)
+        targets = torch.tensor([one.target for one in known], device=x.device)
+        opinions = tuple(one.untouched.opinion for one in known)
+        draws = Draws(self.draws, seed, ids, bars)
+        return _Begun(correct, None if self.goal == "untargeted" else targets, opinions, draws)
+
+    def _heard(self, x: Tensor, label: Tensor, index: Tensor, seed: int) -> _Known:
+        """What is known of one sample, x (1, *S)."""
+        answers = heard(self.victim, x, label, seed, int(index), self.draws)
+        label, streams = label.long(), Streams.seeded(seed, index).fork(_TARGET_STREAM)
+        target = choose_targets(self.goal, mean_of(answers), label, streams)
+        untouched = settled(answers, label, Classify(label, target, self.confidence))
+        return _Known(untouched, -1 if target is None else int(target))
+
     def _attack(
-        self, attack: Attack | None, threat: Threat, x: Tensor, goal: Classify, ids: Tensor, correct: Tensor, seed: int
+        self, attack: Attack | None, threat: Threat, x: Tensor, goal: Classify, ids: Tensor, begun: _Begun, seed: int
     ) -> Trial:
         """Attack the correct samples; leave the others as they are."""
-        rows, others = correct.nonzero().squeeze(1), (~correct).nonzero().squeeze(1)
+        rows, others = begun.correct.nonzero().squeeze(1), (~begun.correct).nonzero().squeeze(1)
         if attack is None or not len(rows):
-            return untouched(self.victim, threat, x, goal, self.draws)
+            return untouched(self.victim, threat, x, goal, begun.opinions)
+        draws = None if begun.draws is None else begun.draws.select(rows)
         part = attempt(
-            attack, self.victim, threat, x[rows], goal.select(rows), ids[rows], seed, self.budget, draws=self.draws
+            attack, self.victim, threat, x[rows], goal.select(rows), ids[rows], seed, self.budget, draws=draws
         )
         if not len(others):
             return part
-        return merged(rows, part, others, untouched(self.victim, threat, x[others], goal.select(others), self.draws))
+        opinions = begun.opinions and [begun.opinions[row] for row in others.tolist()]
+        return merged(rows, part, others, untouched(self.victim, threat, x[others], goal.select(others), opinions))
+
+
+@dataclass(frozen=True, eq=False)
+class _Begun:
+    """Of a batch untouched: which samples are right (B,) bool, and their targets (B,). Of a victim that answers at random also what it
+    says of each, and how it is judged."""
+
+    correct: Tensor
+    targets: Tensor | None
+    opinions: tuple[Opinion, ...] | None = None
+    draws: Draws | None = None
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What a victim that answers at random says of one sample untouched, and the sample's target; -1 where it has none."""
+
+    untouched: Untouched
+    target: int
 
 
 def parse_goal(goal: str) -> int | None:

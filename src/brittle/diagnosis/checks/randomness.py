@@ -31,8 +31,7 @@ def randomness(probe: Probe) -> Iterator[Finding]:
         f"Asked {DRAWS} times the same, the model gives outputs that vary by {noise:.1%} of their range, and "
         f"{flips:.1%} of the predictions of "
         f"{counted(len(probe.x), 'sample')} are not the usual one.{advice}",
-        "An attack that looks at one draw follows its noise, and the judge, who draws once, may count a lucky "
-        "answer as success or as "
+        "An attack that looks at one draw follows its noise, and whoever judges by one draw counts lucky answers as success or as "
         "robustness. Attacks were therefore not compared one with another.",
         f"Average over draws: an attack with draws={draws or DRAWS} (EOT), such as eotpgd:draws={draws or DRAWS}.",
     )
