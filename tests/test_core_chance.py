@@ -80,3 +80,10 @@ def test_what_does_not_is_left_soon_and_what_does_rarely() -> None:
     assert fooled(21, 0, 0.5) is True
     assert fooled(20, 0, 0.5) is None
     assert fooled(500, 0, 1.0) is False
+
+
+def test_a_challenger_that_was_found_among_many_needs_more_answers_and_sets_a_higher_bar() -> None:
+    needed = {rivals: next(n for n in range(99) if fooled(n, 0, 0.5, rivals)) for rivals in (1, 9, 999)}
+    assert needed[1] < needed[9] < needed[999] < 35
+    assert bar_of(40, 60) < bar_of(40, 60, rivals=9)
+    assert clear(7, 25) > clear(7, 25, rivals=999)
