@@ -333,7 +333,9 @@ def test_logits_that_are_plain_are_taken_and_that_is_said(returned: Callable[[Te
         (lambda x: (x[0], INNER(x)), r"a tuple.*output=1, or wrap it as lambda x: model\(x\)\[1\]"),
         (lambda x: [{"boxes": x, "scores": x} for _ in x], "object detector .* not supported yet"),
         (lambda x: INNER(x)[:, :, None, None].expand(-1, -1, 5, 5), "segmentation, which is not supported yet"),
-        (lambda x: {"masks": x[:, :, None]}, r"'masks' \(23, 6, 1\)"),
+        (lambda x: {"out": x[:, :, None, None]}, r"'out' of shape \(23, 6, 1, 1\) looks like .*segmentation.*\['out'\]\[:, :, i, j\]"),
+        (lambda x: {"loss": x.mean()}, r"it holds 'loss' \(\), and a classifier gives one row"),
+        (lambda x: INNER(x).detach().numpy(), "an? ndarray.*give torch.from_numpy"),
     ],
 )  # fmt: skip
 def test_outputs_that_are_no_logits_are_named_truly(returned: Callable[[Tensor], Any], sentence: str) -> None:
@@ -469,3 +471,23 @@ def test_a_plan_and_a_victim_string_say_how_outputs_are_read(tmp_path: Path, mon
     assert [row.margin for row in again.rows] == [row.margin for row in report.rows]
     with pytest.raises(InputError, match="returns values from .*; give output='logit'"):
         brittle.evaluate("py:binary:build", f"npz:{tmp_path / 'table.npz'}", THREAT, output="probability", **run)
+
+
+class Detector(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.backbone = INNER
+
+    def forward(self, x: Tensor) -> Any:
+        return [{"boxes": one[None], "scores": one[:1]} for one in self.backbone(x)]
+
+
+def test_the_mends_for_detectors_and_regressions_work() -> None:
+    model = Detector().eval()
+    with pytest.raises(
+        InputError, match="give brittle.mimic the part of it that computes features, such as model.backbone"
+    ):
+        brittle.attack(brittle.pgd(), model, X, LABELS, THREAT)
+    for part in (model.backbone, ONE, lambda x: ONE(x)[:, 0]):
+        moved = brittle.mimic(part, X[:5], X[5:10], THREAT)
+        assert bool((moved.share < 1).all())

@@ -163,7 +163,7 @@ class _Run:
     @torch.no_grad()
     def largest(self, x: Tensor) -> Tensor:
         """Which output of the whole model is the largest (B,)."""
-        return self.victim(x).flatten(1).argmax(1)
+        return self.victim(x).reshape(len(x), -1).argmax(1)
 
 
 def _joined(parts: list[Any], like: Tensor) -> Any:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -145,9 +146,11 @@ def _mend(returned: Any, count: int) -> str:
     items = returned if isinstance(returned, list | tuple) else [returned]
     if any(isinstance(one, Mapping) and "boxes" in one for one in items):
         return (
-            "it looks like an object detector (boxes and scores), which is not supported yet; brittle.mimic with layer= moves the "
-            "features of its backbone, or give a callable that returns one row of class scores an image"
+            "it looks like an object detector (boxes and scores), which is not supported yet; give brittle.mimic the part of it that "
+            "computes features, such as model.backbone, or give a callable that returns one row of class scores an image"
         )
+    if isinstance(returned, np.ndarray):
+        return "give torch.from_numpy of it, and attacks that need no gradient"
     named = _named(returned)
     fitting = [key for key, one in named.items() if _rows_of_classes(one, count)]
     if fitting:
@@ -155,6 +158,12 @@ def _mend(returned: Any, count: int) -> str:
     alone = [key for key, one in named.items() if isinstance(one, Tensor) and one.shape in ((count,), (count, 1))]
     if alone:
         return f"say which part is the output of two classes: output='{alone[0]}:logit', or output='{alone[0]}:probability'"
+    places = [key for key, one in named.items() if isinstance(one, Tensor) and one.ndim > 2 and one.shape[0] == count]
+    if places:
+        return (
+            f"{places[0]!r} of shape {tuple(named[places[0]].shape)} looks like logits for each position of a sample (segmentation), which "
+            f"is not supported yet; attack one position, with the model as lambda x: model(x)[{places[0]!r}][:, :, i, j]"
+        )
     shapes = [f"{key!r} {tuple(one.shape)}" for key, one in named.items() if isinstance(one, Tensor)]
     held = f"it holds {', '.join(shapes)}, and " if shapes else ""
     return f"{held}a classifier gives one row of logits an input, ({count}, classes): give a callable that returns them"
