@@ -114,6 +114,14 @@ def test_wrong_victims_get_a_sentence(nets, text, sentence):
     assert "\n" not in str(caught.value)
 
 
+def test_a_model_that_ends_the_program_when_it_is_asked_ends_nothing():
+    def leaves(x):
+        sys.exit(0)
+
+    with pytest.raises(InputError, match="leaves ends with SystemExit: 0 when it is asked; mend the model"):
+        as_victim(leaves)(torch.zeros(1, 3))
+
+
 def test_a_device_that_is_not_there_is_a_sentence(nets):
     for device in ("cuda:99", "nonsense"):
         with pytest.raises(InputError, match=f"device '{device}' cannot be used"):

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError, Unreachable
+from ..outside import reason
 from .access import Access
 from .bounds import Bounds, Edge, Given, as_bounds, between, clamped, shared
 from .context import Bound, Context
@@ -93,11 +94,16 @@ class Victim:
         The model gets a copy, because it may write into what it is given, and so do we, because it may write into what it gave when it is
         asked again; unless it is known to do neither.
         """
-        if self.reads and self.forward is self.module:
-            outputs: Tensor = self.forward(x)
-            return outputs
-        returned = self.forward(x.clone())
-        return (returned if isinstance(returned, Tensor) else logits_of(returned, len(x))).clone()
+        try:
+            if self.reads and self.forward is self.module:
+                outputs: Tensor = self.forward(x)
+                return outputs
+            returned = self.forward(x.clone())
+            return (returned if isinstance(returned, Tensor) else logits_of(returned, len(x))).clone()
+        except (Exception, KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as error:  # `sys.exit` in the model's code is no end of ours
+            raise InputError(f"{self.name} ends with {reason(error)} when it is asked; mend the model") from error
 
     def reading(self, output: str | int) -> Victim:
         """The same model, where what it returns is read as `output` says, see `Output`."""
