@@ -297,14 +297,22 @@ ANSWERS = {  # a command that answers, its exit code, and what a program finds i
 FEW = {"evaluate": ("--samples", "9", "--out", "runs/asked"), "universal": ("--samples", "9", "--epochs", "1")}
 
 
+@pytest.fixture(scope="module")
+def asked(folder: Path) -> Path:
+    """The folder, with a run in it."""
+    command = ("evaluate", "net.safetensors", "digits", "--threat", "linf:0.1", "--attack", "fgsm", "--grid", "0.1")
+    run_brittle(*command, *FEW["evaluate"], "--quiet", cwd=folder)
+    return folder
+
+
 @pytest.mark.parametrize("command", ANSWERS, ids=lambda c: c[0])
-def test_a_command_that_answers_does_so_for_programs_and_in_silence(folder: Path, command: tuple[str, ...]) -> None:
+def test_a_command_that_answers_does_so_for_programs_and_in_silence(asked: Path, command: tuple[str, ...]) -> None:
     code, word = ANSWERS[command]
     command += FEW.get(command[0], ())
-    out, _, ended = both_streams(*command, "--json", cwd=folder)
+    out, _, ended = both_streams(*command, "--json", cwd=asked)
     assert word in json.dumps(json.loads(out))  # nothing else is on stdout
     assert code in (None, ended)
-    out, error, quiet = both_streams(*command, "--quiet", cwd=folder)
+    out, error, quiet = both_streams(*command, "--quiet", cwd=asked)
     assert (out, error, quiet) == ("", "", ended)
 
 

@@ -232,7 +232,7 @@ def evaluate(
         try_out(victim, samples_of)
         if out is not None:
             refuse_another(Path(out), resolve(plan, victim, samples_of))
-        with progress_bar(progress) as advance:
+        with progress_bar(progress, lambda *_: None) as advance:  # how long the run takes is known once it has begun
             looked_at = examined(
                 victim,
                 samples_of,
