@@ -59,9 +59,10 @@ def blackbox(
     for victim in (aimed, other):
         try_out(victim, source)
     counted = _steps(steps)
-    x, labels = source.batch(_spread(len(source), samples))
+    ids = _spread(len(source), samples)
+    x, labels = source.batch(ids)
     radii = _grid(threat, grid, x[:1], aimed)
-    run = _Run(aimed, x, labels.long(), seed, batch_size)
+    run = _Run(aimed, x, labels.long(), torch.tensor(ids), seed, batch_size)
     plan: list[tuple[str, int, Victim, Attack]] = [
         *((WHITE, count, aimed, ifgsm(count)) for count in counted),
         *((BLACK, count, other, ifgsm(count)) for count in counted),
@@ -98,12 +99,19 @@ def blackbox(
 class _Run:
     """The samples, crafted on a network and judged on another."""
 
-    def __init__(self, target: Victim, x: Tensor, labels: Tensor, seed: int, batch_size: int) -> None:
-        self.target, self.x, self.labels, self.seed, self.batch_size = target, x, labels, seed, batch_size
+    def __init__(self, target: Victim, x: Tensor, labels: Tensor, ids: Tensor, seed: int, batch_size: int) -> None:
+        self.target, self.x, self.labels, self.ids, self.seed, self.batch_size = (
+            target,
+            x,
+            labels,
+            ids,
+            seed,
+            batch_size,
+        )
 
     def crafted(self, attack: Attack, victim: Victim, threat: Threat) -> Tensor:
-        x = self.x.to(victim.dtype)
-        return run_attack(attack, victim, x, self.labels, threat, seed=self.seed, batch_size=self.batch_size).x_adv
+        x, size = self.x.to(victim.dtype), self.batch_size
+        return run_attack(attack, victim, x, self.labels, threat, seed=self.seed, ids=self.ids, batch_size=size).x_adv
 
     def right(self, made: Tensor, threat: Threat, victim: Victim) -> tuple[bool, ...]:
         """Not won by the judge, each: right still, or outside the threat."""

@@ -62,7 +62,7 @@ def universal(
     check_seed(seed)
     threat = as_threat(threat)
     victim = as_victim(model, bounds, output=output)
-    source = as_taken(as_data(data), victim)
+    source = as_taken(as_data(data, bounds), victim)
     answers_to(victim, source)
     if victim.module is not None:
         refuse_training_mode(victim.module)
