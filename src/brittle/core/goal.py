@@ -147,8 +147,8 @@ class Match:
 def _rounded_at(outputs: Outputs) -> PerSample:
     """The size at which outputs (B, C) round: that of the largest, but no more than 16 times the highest, which is one of those that are
     compared (others may be set to -1e9), nor, but for a sixteenth of it, than 64 times their spread (all may share a large constant)."""
-    low, high = outputs.aminmax(dim=1)
-    size = torch.minimum(torch.maximum(low.abs(), high.abs()), 16 * high.abs())
+    low, high = outputs.amin(1), outputs.amax(1)  # faster than aminmax along rows
+    size = torch.minimum(torch.maximum(-low, high), 16 * high.abs())
     return torch.maximum(torch.minimum(size, 64 * (high - low)), size / 16)
 
 

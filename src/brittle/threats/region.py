@@ -204,8 +204,8 @@ class BallRegion:
         """How far each feature has moved, whatever was rounded on the way. L0 counts whether it has, which is exact."""
         if self.norm.name == "l0":
             return made - clean
-        unit = ROUNDING * torch.finfo(self.x.dtype).eps
-        return ((made - clean).abs() - unit * torch.maximum(made.abs(), clean.abs())).clamp_min_(0)
+        rounded = torch.maximum(made.abs(), clean.abs()).mul_(ROUNDING * torch.finfo(self.x.dtype).eps)
+        return (made - clean).abs_().sub_(rounded).clamp_min_(0)
 
     def _wide(self, per_sample: Tensor) -> Tensor:
         return wide(per_sample, self.x)
