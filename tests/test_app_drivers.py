@@ -78,7 +78,7 @@ def test_a_sample_of_the_black_box_study_is_its_own() -> None:
     """Noise and attacks of a sample are those of its number in the data, however many are studied at once."""
     one, other = (
         brittle.blackbox(
-            net(), net(1), (X, LABELS), brittle.linf(0.7), steps=(1, 4), samples=count, batch_size=size, progress=False
+            net(), net(1), (X, LABELS), brittle.linf(0.6), steps=(1, 4), samples=count, batch_size=size, progress=False
         )
         for count, size in ((None, 32), (8, 3))
     )
