@@ -76,7 +76,7 @@ class FakeTask:
         time.sleep(min(self.seconds, 0.1) if cell.role == "clean" else self.seconds)
         for i in ids:
             if i in self.bad:
-                raise self.raises(i)
+                raise self.raises(str(i)) if self.raises is InputError else self.raises(i)
         self.calls += [(cell.key, i) for i in ids]
         noise = [np.random.default_rng([int(cell.key[:8], 16), i]) for i in ids]
         rows = [

@@ -155,7 +155,8 @@ def test_a_damaged_unit_counts_as_missing(tmp_path: Path) -> None:
     write_run(tmp_path, synthetic_plan(40))
     victim = next((tmp_path / "units").glob("*.parquet"))
     victim.write_bytes(b"PAR1 not really")
-    words = said(write_report(tmp_path))
+    with pytest.warns(UserWarning, match=r"cannot be read \(it has no seal: it is damaged, .*; its rows are left out"):
+        words = said(write_report(tmp_path))
     assert "800 rows of 840 are there" in words
     assert victim.name in words
 
@@ -258,8 +259,10 @@ def test_a_damaged_diagnosis_is_no_diagnosis(tmp_path: Path) -> None:
     write_run(tmp_path, synthetic_plan(12), skip=("uniform", "fgsm", "pgd"))
     for damaged in ("{", "[]", "null", '{"findings": []}', "3"):
         (tmp_path / "diagnosis.json").write_text(damaged)
-        assert read_run(tmp_path).diagnosis == {}
-    assert "diagnosis" not in said(write_report(tmp_path))
+        with pytest.warns(UserWarning, match="what was found on the model itself is left out"):
+            assert read_run(tmp_path).diagnosis == {}
+    with pytest.warns(UserWarning, match="left out"):
+        assert "diagnosis" not in said(write_report(tmp_path)).partition("Damaged")[0]
 
 
 def test_the_reader_agrees_with_the_store(finished: Path) -> None:
@@ -292,7 +295,8 @@ def test_damaged_invocation_lines_are_passed_over(tmp_path: Path) -> None:
     write_run(tmp_path, synthetic_plan(12))
     path = tmp_path / "invocations.jsonl"
     path.write_text(path.read_text() + '{"command": "half')
-    assert [record["workers"] for record in read_run(tmp_path).invocations] == [2]
+    with pytest.warns(UserWarning, match=r"line 2 of .*invocations.jsonl' cannot be read \(it has no seal"):
+        assert [record["workers"] for record in read_run(tmp_path).invocations] == [2]
 
 
 def test_refusals_name_the_folder_and_leave_nothing(finished: Path, tmp_path: Path) -> None:

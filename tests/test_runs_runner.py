@@ -71,14 +71,19 @@ def test_one_bad_sample_costs_one_row_in_each_cell(tmp_path: Path, raises: type[
     assert all(sorted(by_id) == [0, 1, 2, 3, 5, 6] for by_id in kept.values())
 
 
-def test_error_rows_are_done_unless_they_shall_be_retried(tmp_path: Path) -> None:
-    finish(tmp_path, plan_of(), FakeTask(bad=[1, 4]))
+def test_what_failed_is_no_verdict_and_every_start_tries_it_once(tmp_path: Path) -> None:
+    assert sum(bool(row.error) for row in finish(tmp_path, plan_of(), FakeTask(bad=[1, 4]))) == 10
+    assert {i for _, i in Store(tmp_path).done()} == {0, 2, 3, 5, 6}
+    still = FakeTask(bad=[4])
+    rows = finish(tmp_path, plan_of(), still)
+    assert sorted(i for _, i in still.calls) == [1] * 5
+    assert {row.id for row in rows if row.error} == {4}
     healthy = FakeTask()
-    assert sum(bool(row.error) for row in finish(tmp_path, plan_of(), healthy)) == 10
-    assert not healthy.calls
-    rows = finish(tmp_path, plan_of(), healthy, retry_errors=True)
-    assert sorted({i for _, i in healthy.calls}) == [1, 4]
+    rows = finish(tmp_path, plan_of(), healthy)
+    assert sorted(i for _, i in healthy.calls) == [4] * 5
     assert facts(rows) == facts(finish(tmp_path / "whole", plan_of()))
+    assert content(tmp_path)["kept"] == content(tmp_path / "whole")["kept"]
+    assert not list((tmp_path / "failed").iterdir())
 
 
 @pytest.mark.parametrize("samples", [7, 1])

@@ -97,6 +97,9 @@ def evaluate(
                 output=output,
             )
     show_report(report, as_json, quiet)
+    if report.summary.failed:
+        aside.print(_unmeasured(report), highlight=False, markup=False, soft_wrap=True)
+        raise typer.Exit(Exit.TROUBLE)
     if fail_under is not None and not report.robust_accuracy >= fail_under:
         aside.print(_under(report, fail_under), highlight=False, markup=False, soft_wrap=True)
         raise typer.Exit(Exit.FINDING)
@@ -140,6 +143,14 @@ def _run_file(path: Path, out: Path | None, workers: int, device: str | None, tr
         device=device,
         trust=trust,
         progress=progress,
+    )
+
+
+def _unmeasured(report: Report) -> str:
+    """Why the answer is not known."""
+    return (
+        f"brittle: {report.summary.failed:,} of {report.summary.expected:,} rows have no verdict, for an error came in between; "
+        "run the same command again, which tries each of them once more"
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -40,6 +40,10 @@ class Column:
     @cached_property
     def measured(self) -> Bools:
         return self.present & ~self.error
+
+    def resting_on(self, failed: Bools) -> Column:
+        """As the column of a stage after one that `failed` (N,): what it did not fool, that one might have, and is no more measured."""
+        return replace(self, error=self.error | (failed & self.present & ~self.success))
 
     @cached_property
     def asked(self) -> Bools:
@@ -136,6 +140,11 @@ def cube_of(rows: pa.Table, grid: tuple[float, ...], planned: Sequence[tuple[str
             if chosen.any():
                 columns[name, eps] = _column(rows.filter(pa.array(chosen)), ids)
     clean = _column(rows.filter(pc.equal(rows["role"], "clean")), ids)
+    for eps in grid:
+        open_ = np.zeros(len(ids), dtype=bool)
+        for at in ((name, eps) for name, role in wanted.items() if role == "stage" and (name, eps) in columns):
+            columns[at] = columns[at].resting_on(open_)
+            open_ = columns[at].error
     labels = np.full(len(ids), -1, dtype=np.int64)
     known = rows.filter(pc.greater_equal(rows["label"], 0))  # an error row knows no label
     labels[np.searchsorted(ids, known["id"].to_numpy())] = known["label"].to_numpy()

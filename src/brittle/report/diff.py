@@ -110,8 +110,9 @@ def diff(first: str | Path | HasFolder, second: str | Path | HasFolder) -> Diff:
 def _finished(run: Run) -> None:
     summary = run.summary
     if not summary.complete:
+        damage = f"; {run.unreadable[0]}" if run.unreadable else ""
         raise InputError(
-            f"{str(run.folder)!r} is not finished ({summary.rows:,} of {summary.expected:,} rows); run its command again first"
+            f"{str(run.folder)!r} is not finished ({summary.rows:,} of {summary.expected:,} rows{damage}); run its command again first"
         )
 
 

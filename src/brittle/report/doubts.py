@@ -74,13 +74,15 @@ def _errors(cube: Cube, worst: Bracketed) -> Iterator[Finding]:
     names = list(dict.fromkeys(name for name, column in columns if column.error.any()))
     sentence = next(column.errors[0] for _, column in columns if column.errors)
     low, high = 100 * worst.if_errors_broken, 100 * worst.if_errors_robust
+    void = list(dict.fromkeys(name for name, column in columns if column.error.any() and not column.measured.any()))
+    nothing = f" Nothing at all was measured by {several(void)}: the worst case is without it." if void else ""
     yield Finding(
         "errors",
         f"{counted(failed, 'row')} ended in an error ({several(names)}), on {counted(worst.errors, 'sample')}. "
         f"The first error: {sentence}",
         "Samples with errors are left out of the worst case. Were all of them robust, it would be "
-        f"{high:.0f} %; were all of them broken, {low:.0f} %.",
-        "Mend the cause and run the same command again.",
+        f"{high:.0f} %; were all of them broken, {low:.0f} %.{nothing}",
+        "Mend the cause and run the same command again: it tries each of them once more.",
     )
 
 

@@ -152,6 +152,7 @@ class Summary:
     unproved: str  # why no proofs were looked for; empty where they were, or where that is not known
     rows: int  # rows there are, errors included
     expected: int  # rows there would be if the run were complete; 0 when the plan does not say
+    failed: int  # rows without a verdict: they ended in an error, or rest on one that did
     doubts: tuple[Finding, ...]
 
     @property
@@ -232,6 +233,7 @@ def summarise(
         unproved=unproved,
         rows=cube.rows,
         expected=expected,
+        failed=sum(int(column.error.sum()) for column in (cube.clean, *cube.columns.values())),
         doubts=(*findings, *doubts_of(cube, eps, plan, headline, expected)),
     )
 

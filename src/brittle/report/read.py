@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -12,13 +12,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ..findings import Finding
-from ..runs.cells import cells
+from ..runs.cells import cells, sample_ids
 from ..runs.plan import Plan
-from ..runs.rows import SCHEMA
+from ..runs.rows import CELL, SCHEMA
 from ..runs.store import Store
 from .numbers import Cost, Summary, summarise
 
@@ -33,10 +32,8 @@ class Run:
     plan: Mapping[str, Any]
     rows: pa.Table  # in the columns of runs/rows.py, one row for each cell and id
     invocations: tuple[Mapping[str, Any], ...]
-    diagnosis: Mapping[
-        str, Any
-    ]  # what was found on the model itself, as in diagnosis.json; empty where it was not looked at
-    unreadable: tuple[str, ...]  # names of damaged units, whose rows count as missing
+    diagnosis: Mapping[str, Any]  # on the model itself, as in diagnosis.json; empty where it was not looked at
+    unreadable: tuple[str, ...]  # a sentence for each thing that is damaged; rows in it count as missing
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -74,68 +71,52 @@ class Run:
 
 
 def read_run(folder: Path | str) -> Run:
-    """Everything but the kept examples. InputError where the folder holds no run, or a plan that cannot be read."""
-    folder = Path(folder)
-    plan = Store(folder).plan()
-    tables, unreadable = [SCHEMA.empty_table()], []
-    for path in sorted((folder / "units").glob("*.parquet")):
-        try:
-            tables.append(pq.read_table(path).select(SCHEMA.names).cast(SCHEMA))
-        except (pa.ArrowException, OSError, KeyError):
-            unreadable.append(path.name)
-    rows = planned_rows(pa.concat_tables(tables), plan)
-    return Run(folder, asdict(plan), rows, _invocations(folder), _diagnosis(folder), tuple(unreadable))
+    """Everything but the kept examples. InputError where the folder holds no run, or a plan that cannot be read.
+
+    What is damaged is left out, as if it had not run yet, and said: in `Run.unreadable` and as a warning.
+    """
+    store = Store(folder)
+    plan = store.plan()
+    damage: list[str] = []
+
+    def left_out(sentence: str) -> None:
+        damage.append(sentence)
+        warnings.warn(sentence, stacklevel=2)
+
+    rows = planned_rows(pa.concat_tables([SCHEMA.empty_table(), *store.tables(left_out)]), plan)
+    starts, noted = store.invocations(left_out), store.noted(left_out)
+    return Run(store.folder, asdict(plan), rows, starts, noted, tuple(damage))
 
 
 def read_kept(run: Run) -> dict[str, dict[int, Array]]:
     """Kept examples by cell and sample id: `read_kept(run)[cell][id]` is (*S) float32 in the victim's input range."""
-    return Store(run.folder).kept()
+    shape = tuple(run.plan["resolved"].get("shape", ()))
+    return {
+        cell: {index: x for index, x in examples.items() if x.shape == shape or not shape}
+        for cell, examples in Store(run.folder).kept().items()
+    }
 
 
 def planned_rows(table: pa.Table, plan: Plan) -> pa.Table:
-    """The rows of the plan's cells under the plan's names: one for each cell and id, without an error if there is such.
+    """The rows of the plan's cells and samples under the plan's names: of each cell and id the first.
 
     Does what `Store.rows` does, on columns: a run may have millions of rows.
     """
     planned = {cell.key: cell for cell in cells(plan)}
-    table = table.filter(pc.is_in(table["cell"], pa.array(list(planned), pa.string())))
+    ids = sample_ids(plan)
+    asked = pc.and_(pc.greater_equal(table["id"], ids.start), pc.less(table["id"], ids.stop))
+    table = table.filter(pc.and_(asked, pc.is_in(table["cell"], pa.array(list(planned), pa.string()))))
     if not len(table):
         return table
     keys, code = np.unique(table["cell"].to_numpy(), return_inverse=True)
-    ids = table["id"].to_numpy()
-    order = np.lexsort((table["error"].to_numpy() != "", ids, code))
+    samples = table["id"].to_numpy()
+    order = np.lexsort((samples, code))  # stable: of the same cell and sample the first comes first
     first = np.ones(len(order), dtype=bool)
-    first[1:] = (np.diff(code[order]) != 0) | (np.diff(ids[order]) != 0)
+    first[1:] = (np.diff(code[order]) != 0) | (np.diff(samples[order]) != 0)
     table, code = table.take(order[first]), code[order[first]]
-    for column in ("attack", "role"):
-        names = np.array([planned[key].name if column == "attack" else planned[key].role for key in keys], dtype=object)
-        place = table.schema.get_field_index(column)
-        table = table.set_column(place, SCHEMA.field(column), pa.array(names[code], pa.string()))
+    columns = [planned[key].columns for key in keys]
+    for column in CELL[1:]:
+        place, field = table.schema.get_field_index(column), SCHEMA.field(column)
+        values = np.array([found[column] for found in columns], dtype=field.type.to_pandas_dtype())
+        table = table.set_column(place, field, pa.array(values[code], field.type))
     return table
-
-
-def _diagnosis(folder: Path) -> Mapping[str, Any]:
-    """The content of diagnosis.json; empty where there is no such file, or a damaged one."""
-    path = folder / "diagnosis.json"
-    if not path.is_file():
-        return {}
-    try:
-        noted: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        whole = {"findings", "checks", "stages", "proof", "samples", "forwards", "backwards", "seconds"} <= {*noted}
-    except (ValueError, TypeError):
-        return {}
-    return noted if whole else {}
-
-
-def _invocations(folder: Path) -> tuple[Mapping[str, Any], ...]:
-    """The lines of invocations.jsonl that are whole; a damaged line is no reason to refuse a report."""
-    path = folder / "invocations.jsonl"
-    found: list[Mapping[str, Any]] = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
-        try:
-            record = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(record, dict):
-            found.append(record)
-    return tuple(found)

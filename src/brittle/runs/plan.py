@@ -19,6 +19,7 @@ from ..files import regular_file
 from ..outside import reading
 from ..ranges import check_counts, check_seed
 from ..specs import parse_call, parse_number
+from . import seal
 from .identity import content_hash
 from .values import decode, encode
 
@@ -145,7 +146,9 @@ def plan_from(data: Any) -> Plan:
     if not isinstance(data, Mapping):
         raise InputError(f"a plan is a table of fields, not a {type(data).__name__}")
     with reading("it cannot be read as a plan", "write its fields as docs/plans.md has them"):
-        return _plan_from(dict(data))
+        return _plan_from(
+            {name: value for name, value in data.items() if name != seal.FIELD}
+        )  # a run's own plan has one
 
 
 def _plan_from(given: dict[str, Any]) -> Plan:
@@ -205,8 +208,8 @@ def _number(value: Any, where: str) -> float:
 
 
 def dump(plan: Plan) -> str:
-    """The plan as JSON text that `load_plan` reads back to an equal plan."""
-    return json.dumps(asdict(plan), indent=2, ensure_ascii=False) + "\n"
+    """The plan as sealed JSON text (see seal.py) that `load_plan` reads back to an equal plan."""
+    return seal.to_json(asdict(plan), indent=2).decode()
 
 
 def expand(plan: Plan, attack: Callable[[str], Any], threat: Callable[[str], Any]) -> Plan:

@@ -10,19 +10,22 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from multiprocessing.connection import Connection
 from typing import Any, Protocol
 
 import numpy as np
 
-from ..errors import InputError, Unreachable
+from ..errors import InputError, Unreachable, printable
 from .cells import Cell, Unit, cells, missing, sample_ids, units_of
 from .chain import carried, joined, settled
 from .plan import Plan
 from .rows import Row
-from .store import Arrays, Store
+from .store import Store
+from .units import Arrays
+
+LONGEST = 2000  # characters of an error that are kept
 
 
 class Task(Protocol):
@@ -47,18 +50,17 @@ def run(
     workers: int = 1,
     build: Build | None = None,
     on_progress: Progress | None = None,
-    retry_errors: bool = False,
 ) -> None:
     """Bring the open `store` to completion; only what is missing runs. The rows are then in the store, and not in memory.
 
     With `workers` > 1 that many processes run units side by side, each with its own task from `build(plan)`; `build`
     must then be a function that another process can import. An exception costs only the samples that raise it: they
-    become error rows, which count as done unless `retry_errors`. But when nothing at all has worked so far and a whole
+    become error rows, which are no verdicts: they are kept apart, and the next start tries them again, with the rows of later stages, which
+    rest on them. But when nothing at all has worked so far and a whole
     unit fails for one and the same reason, that reason is raised as InputError instead. Ctrl-C leaves every finished
     unit on the disk.
     """
-    good = store.done(errors=False)
-    done = good if retry_errors else store.done()
+    done = store.done()
     lacking = [(cell, missing(plan, cell, done)) for cell in cells(plan)]
     clean, chained = lacking[0][0], [(cell, ids) for cell, ids in lacking if cell.after and ids]
     needed = {key for cell, _ in chained for key in (clean.key, cell.after)}
@@ -74,7 +76,7 @@ def run(
     try:
         with _engine(plan, task, workers, build) as outcomes:
             units = [unit for cell, ids in lacking if not cell.after for unit in units_of(cell, ids, plan.shard)]
-            for outcome in _unless_nothing_works(outcomes(units), bool(good), len(sample_ids(plan)) == 1):
+            for outcome in _unless_nothing_works(outcomes(units), bool(done), len(sample_ids(plan)) == 1):
                 book.enter(outcome)
             for cell, ids in chained:
                 before, untouched = book.known[cell.after], book.known[clean.key]
@@ -90,6 +92,7 @@ def run(
             f"a worker process died, perhaps for lack of memory; {len(store.done())} rows are safe, "
             "run the same command again with fewer workers or a smaller batch size"
         ) from None
+    store.settle()
 
 
 @dataclass(frozen=True)
@@ -109,10 +112,15 @@ class _Book:
     finished: int  # rows
     total: int
     on_progress: Progress | None
+    failed: dict[str, set[int]] = field(
+        default_factory=dict
+    )  # by cell: ids without a verdict, and those that rest on such a row
 
     def enter(self, outcome: _Outcome) -> None:
         unit, rows = outcome.unit, outcome.rows
-        self.store.write(unit, rows, _chosen(outcome.kept, self.keep))
+        resting = self.failed.get(unit.cell.after, set())
+        self.store.write(unit, rows, _chosen(outcome.kept, self.keep), resting)
+        self.failed.setdefault(unit.cell.key, set()).update(row.id for row in rows if row.error or row.id in resting)
         if unit.cell.key in self.known:
             self.known[unit.cell.key].update((row.id, row) for row in rows)
         self.finished += len(rows)
@@ -144,9 +152,9 @@ def _attempt(task: Task, unit: Unit) -> _Outcome:
         if [row.id for row in rows] != list(unit.ids):
             raise RuntimeError(f"the task returned rows for {[row.id for row in rows]} instead of {list(unit.ids)}")
         return _Outcome(unit, rows, kept)
-    except Unreachable:
+    except (Unreachable, KeyboardInterrupt, GeneratorExit):
         raise
-    except Exception as error:
+    except BaseException as error:  # a library's panic and a model's sys.exit are no Exception
         sentence = _sentence(error)
     # Outside the except block: the frames of the failure, and the memory they hold, are gone by now.
     if len(unit.ids) == 1:
@@ -158,8 +166,9 @@ def _attempt(task: Task, unit: Unit) -> _Outcome:
     return _Outcome(unit, halves[0].rows + halves[1].rows, kept)
 
 
-def _sentence(error: Exception) -> str:
-    return str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}".rstrip(": ")
+def _sentence(error: BaseException) -> str:
+    said = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}".rstrip(": ")
+    return printable(said[:LONGEST])
 
 
 def _error_row(cell: Cell, index: int, sentence: str) -> Row:
