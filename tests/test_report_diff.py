@@ -183,3 +183,18 @@ def test_the_command_prints_the_table_or_everything_as_json(runs: tuple[Path, Pa
     pgd = next(change for change in written["changes"] if change["what"] == "pgd" and change["eps"] == 0.1)
     assert pgd["only_first"] + pgd["only_second"] in ([3, 8], [8, 3])
     assert pgd["pair"]["difference"] == found.of("pgd", 0.1).pair.difference
+
+
+def test_what_one_run_alone_tried_is_no_difference_between_models(tmp_path: Path) -> None:
+    """The second run's own attack fools everything: the worst case is over what both tried, where the two are alike."""
+    plan = synthetic_plan(40)
+    more = AttackEntry(name="dearer", value={"type": "brittle.attacks.score.square:Square", "queries": 9000})
+    a = write_run(tmp_path / "a", plan)
+    b = write_run(
+        tmp_path / "b",
+        replace(plan, attacks=(*plan.attacks, more)),
+        edit={"dearer": lambda rows: [replace(row, success=True) for row in rows]},
+    )
+    change = brittle.diff(a, b).of("worst case", 0.1)
+    assert (change.pair.first, change.pair.second, change.pair.p) == (0, 0, 1.0)
+    assert brittle.diff(a, b).unmatched == ("dearer",)

@@ -77,3 +77,16 @@ def test_the_command(run: Path, tmp_path: Path) -> None:
     out = tmp_path / "rows"
     assert CliRunner().invoke(app, ["export", str(run), "--format", "json", "--out", str(out)]).exit_code == 0
     assert len(json.loads(out.read_text())) == 15 * 21
+
+
+def test_no_cell_of_text_is_a_formula_and_numbers_stay_numbers(tmp_path: Path) -> None:
+    texts = ["=1+1", "+1", "-1", "@x", "\t=1", "fine"]
+
+    def odd(rows: list[Row]) -> list[Row]:
+        return [replace(row, error=text, margin=-1.0) for row, text in zip(rows, texts, strict=True)]
+
+    run = write_run(tmp_path / "run", synthetic_plan(6), edit={"fgsm": odd})
+    with open(brittle.export(run, tmp_path / "rows.csv"), newline="", encoding="utf-8") as file:
+        lines = [line for line in csv.DictReader(file) if line["attack"] == "fgsm"]
+    assert [line["error"] for line in lines[:6]] == ["'=1+1", "'+1", "'-1", "'@x", "'\t=1", "fine"]
+    assert {float(line["margin"]) for line in lines} == {-1.0}

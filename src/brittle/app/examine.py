@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -28,6 +27,7 @@ from ..diagnosis.remedy import try_remedies
 from ..findings import Finding
 from ..runs.identity import content_hash, source_digest
 from ..runs.plan import AttackEntry
+from ..runs.store import Store
 from ..runs.values import decode, encode
 from .asking import crowd
 from .chain import fitted, names_in
@@ -157,13 +157,17 @@ def _recalled(folder: Path | None, key: str) -> Examination | None:
     if folder is None or not (folder / "diagnosis.json").is_file():
         return None
     try:
-        noted = json.loads((folder / "diagnosis.json").read_text(encoding="utf-8"))
+        noted = dict(Store(folder).noted())
         if noted.pop("key") != key:
             return None
         stages = tuple(AttackEntry(**entry) for entry in noted.pop("stages"))
         proof, seconds = noted.pop("proof"), float(noted.pop("seconds"))
         entry = AttackEntry(**proof["entry"]) if proof["entry"] else None
         findings = tuple(Finding(**finding) for finding in noted.pop("findings"))
+        if any(
+            finding.kind == "unmeasured" for finding in findings
+        ):  # a check that failed is tried again by the next start
+            return None
         diagnosis = Diagnosis(findings=findings, **{**noted, "checks": tuple(noted["checks"])})
         return Examination(key, diagnosis, stages, Provability(entry, proof["why_none"]), seconds)
     except (ValueError, KeyError, TypeError):

@@ -21,6 +21,7 @@ from ..core.judge import Verdict, judge
 from ..core.problem import Attack, Threat
 from ..core.victim import Victim
 from ..files import make_folder, write_whole
+from ..report.export import as_text
 from ..report.gallery import class_name
 from ..tasks.classification import Classification, Results
 from ..threats import box
@@ -81,7 +82,10 @@ def save_examples(
     text = io.StringIO()
     writer = csv.DictWriter(text, [f.name for f in fields(Example)])
     writer.writeheader()
-    writer.writerows(asdict(example) for example in examples)
+    writer.writerows(
+        {name: as_text(cell) if isinstance(cell, str) else cell for name, cell in asdict(example).items()}
+        for example in examples
+    )
     write_whole(out / "examples.csv", text.getvalue().encode())
     return examples
 

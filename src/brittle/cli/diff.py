@@ -26,6 +26,10 @@ def diff(
         print_json(found.as_dict())
     if as_json or quiet:
         return
+    if alone := (*found.unmatched, *found.differing):
+        console.print(
+            f"Compared is what both runs tried; not: {', '.join(alone)}.", style="bold", highlight=False, markup=False
+        )
     console.print(diff_table(found))
     for line in footnotes(found):
         console.print(line, style="dim", highlight=False)

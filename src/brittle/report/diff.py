@@ -50,7 +50,7 @@ class Diff:
         Change, ...
     ]  # clean; each common attack, the worst case and, where there are any, proofs, over the common radii
     unmatched: tuple[str, ...]  # attacks of one run alone
-    differing: tuple[str, ...]  # attacks of the same name with other settings
+    differing: tuple[str, ...]  # attacks of the same name with other settings, or after other stages; not compared
 
     def of(self, what: str, eps: float = 0.0) -> Change:
         """The change of one share; InputError where it was not compared."""
@@ -90,9 +90,10 @@ def diff(first: str | Path | HasFolder, second: str | Path | HasFolder) -> Diff:
     shared = [eps for eps in mine.grid if any(same_radius(eps, also) for also in theirs.grid)]
     if not shared:
         raise InputError(f"no radius is in both runs ({_radii(one)} and {_radii(other)}); evaluate both on one --grid")
-    values = [{str(entry["name"]): entry["value"] for entry in run.plan["attacks"]} for run in (one, other)]
+    values = [_settings(run) for run in (one, other)]
     names = [[name for name in cube.names if cube.roles[name] != "proof"] for cube in (mine, theirs)]
-    common = [name for name in names[0] if name in names[1]]
+    both = [name for name in names[0] if name in names[1]]
+    common = _alike(mine, theirs, both, values)
     return Diff(
         first=str(one.folder),
         second=str(other.folder),
@@ -102,9 +103,28 @@ def diff(first: str | Path | HasFolder, second: str | Path | HasFolder) -> Diff:
         goal=str(one.plan["goal"]),
         eps=float(one.plan["eps"]),
         changes=tuple(_changes(mine, theirs, common, shared)),
-        unmatched=tuple(name for name in dict.fromkeys((*names[0], *names[1])) if name not in common),
-        differing=tuple(name for name in common if values[0].get(name) != values[1].get(name)),
+        unmatched=tuple(name for name in dict.fromkeys((*names[0], *names[1])) if name not in both),
+        differing=tuple(name for name in both if name not in common),
     )
+
+
+def _settings(run: Run) -> dict[str, tuple[Any, Any]]:
+    """By an attack's name, all that says what it tried."""
+    return {str(entry["name"]): (entry["value"], entry.get("reach")) for entry in run.plan["attacks"]}
+
+
+def _alike(one: Cube, other: Cube, both: list[str], values: list[dict[str, tuple[Any, Any]]]) -> list[str]:
+    """Of the attacks in both runs, those that tried the same: a stage does where all stages before it are the same too."""
+    stages = [[name for name in cube.names if cube.roles[name] == "stage"] for cube in (one, other)]
+    begun = []
+    for first, second in zip(*stages, strict=False):
+        if first != second or values[0].get(first) != values[1].get(second):
+            break
+        begun.append(first)
+    chained = {*stages[0], *stages[1]}
+    return [
+        name for name in both if name in begun or (name not in chained and values[0].get(name) == values[1].get(name))
+    ]
 
 
 def _finished(run: Run) -> None:
@@ -148,16 +168,16 @@ def _changes(one: Cube, other: Cube, names: list[str], radii: list[float]) -> It
             robust = (one.correct & ~first.success, other.correct & ~second.success)
             yield _change(name, eps, one.ids, first.measured & second.measured, *robust)
     for eps in radii:
-        yield _change("worst case", eps, one.ids, whole, _left(one, eps), _left(other, eps))
+        yield _change("worst case", eps, one.ids, whole, _left(one, names, eps), _left(other, names, eps))
     for eps in radii:
         if all(cube.proof_at(_own(cube, eps)) for cube in (one, other)):
             proved = [cube.correct & cube.proved_at(_own(cube, eps)) for cube in (one, other)]
             yield _change("proved", eps, one.ids, known, *proved)
 
 
-def _left(cube: Cube, eps: float) -> Bools:
-    """(N,) right when untouched, and fooled by nothing at this radius or a smaller one."""
-    return cube.correct & ~cube.broken_by(cube.names, _own(cube, eps))
+def _left(cube: Cube, names: list[str], eps: float) -> Bools:
+    """(N,) right when untouched, and fooled by none of these attacks at this radius or a smaller one; more is effort."""
+    return cube.correct & ~cube.broken_by(names, _own(cube, eps))
 
 
 def _column(cube: Cube, name: str, eps: float) -> Column:

@@ -48,7 +48,7 @@ def footnotes(diff: Diff) -> Iterator[str]:
     """What the table's words mean, which samples changed, and what was not compared."""
     yield (
         "Right and not fooled, on the samples measured in both runs; 95 % intervals; p: exact McNemar test of each row by itself. "
-        "Worst case: fooled by nothing that the run tried, at this radius or below."
+        "Worst case: fooled by nothing that both runs tried, at this radius or below."
     )
     shown = [change for change in diff.changes if change.what == "clean" or _asked(change, diff)]
     for change in shown:
@@ -59,9 +59,9 @@ def footnotes(diff: Diff) -> Iterator[str]:
                 more = f" and {len(ids) - SHOWN:,} more (--json has all)" if len(ids) > SHOWN else ""
                 yield f"{where} in {run} alone: samples {listed}{more}"
     if diff.unmatched:
-        yield f"In one run alone, so only in its worst case: {several(diff.unmatched)}."
+        yield f"In one run alone, so not compared: {several(diff.unmatched)}."
     if diff.differing:
-        yield f"Of the same name with other settings: {several(diff.differing)}."
+        yield f"Not compared either, of the same name with other settings: {several(diff.differing)}."
 
 
 def points(pair: Paired) -> str:

@@ -43,7 +43,16 @@ def frame(run: str | Path) -> Any:
     return read_run(run).rows.to_pandas()
 
 
+def as_text(cell: str) -> str:
+    """A cell of text that no spreadsheet takes for a formula: behind an apostrophe where it begins like one."""
+    return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
+
+
 def _csv(rows: pa.Table) -> bytes:
+    for place, column in enumerate(rows.schema):
+        if column.type == pa.string():
+            safe = pa.array([as_text(cell) for cell in rows[column.name].to_pylist()], pa.string())
+            rows = rows.set_column(place, column, safe)
     buffer = io.BytesIO()
     pyarrow.csv.write_csv(rows, buffer)
     return buffer.getvalue()
