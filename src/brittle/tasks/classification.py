@@ -12,6 +12,7 @@ from torch import Tensor
 from ..core.checks import check_confidence, check_inputs, check_labels, check_outputs
 from ..core.drawn import Draws, Opinion, Untouched, heard, mean_of, settled
 from ..core.goal import Classify, without
+from ..core.memory import in_parts
 from ..core.problem import Attack, Threat
 from ..core.streams import Streams
 from ..core.trial import Trial, attempt, merged, untouched
@@ -73,10 +74,7 @@ class Classification:
     def run(self, attack: Attack | None, threat: Threat, ids: Sequence[int], seed: int) -> Results:
         """Results of the samples `ids`, in order. Without an attack: the untouched inputs. A sample that the model gets wrong
         untouched is not attacked: its result is that of the untouched input."""
-        parts = [
-            self._run_batch(attack, threat, ids[start : start + self.batch_size], seed)
-            for start in range(0, len(ids), self.batch_size)
-        ]
+        parts = in_parts(lambda part: self._run_batch(attack, threat, ids[part], seed), len(ids), self.batch_size)
         return Results(**{name: torch.cat([getattr(p, name) for p in parts]) for name in Results.__dataclass_fields__})
 
     def prove(self, certifier: Certifier, threat: Threat, ids: Sequence[int]) -> tuple[Tensor, Tensor]:
