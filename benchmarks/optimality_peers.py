@@ -292,6 +292,13 @@ def foolbox_fmn(meter: Meter, x: Tensor, labels: Tensor, norm: str, queries: int
     return foolbox_run(kind(steps=queries // 2, max_stepsize=step), meter, x, labels)
 
 
+@peer("foolbox:newtonfool", "l2")
+def foolbox_newtonfool(meter: Meter, x: Tensor, labels: Tensor, norm: str, queries: int) -> Tensor:
+    import foolbox
+
+    return foolbox_run(foolbox.attacks.NewtonFoolAttack(steps=queries // 2), meter, x, labels)
+
+
 @peer("foolbox:cw", "l2")
 def foolbox_cw(meter: Meter, x: Tensor, labels: Tensor, norm: str, queries: int, rounds: int = 9) -> Tensor:
     import foolbox
@@ -374,6 +381,14 @@ def torchattacks_deepfool(meter: Meter, x: Tensor, labels: Tensor, norm: str, qu
     return torchattacks.DeepFool(meter, steps=queries // 11)(x, labels)
 
 
+@peer("torchattacks:sparsefool", "l0")
+def torchattacks_sparsefool(meter: Meter, x: Tensor, labels: Tensor, norm: str, queries: int) -> Tensor:
+    """A step is a run of its DeepFool, as long as it takes: not for a budget below some thousands."""
+    import torchattacks
+
+    return torchattacks.SparseFool(meter, steps=min(max(queries, 1), 20))(x, labels)
+
+
 @peer("torchattacks:fab", "l2 linf")
 def torchattacks_fab(meter: Meter, x: Tensor, labels: Tensor, norm: str, queries: int) -> Tensor:
     """A step: 2 forwards and 10 backwards; 6 forwards around it. Its L1 fails in version 3.5.1: it measures no L1 norm at the end."""
@@ -440,6 +455,11 @@ def art_ead(meter: Meter, x: Tensor, labels: Tensor, norm: str, queries: int, ro
 def art_deepfool(meter: Meter, x: Tensor, labels: Tensor, norm: str, queries: int) -> Tensor:
     """A step: 2 forwards, 10 backwards."""
     return art_run("DeepFool", meter, x, labels, max_iter=queries // 12, nb_grads=10)
+
+
+@peer("art:newtonfool", "l2")
+def art_newtonfool(meter: Meter, x: Tensor, labels: Tensor, norm: str, queries: int) -> Tensor:
+    return art_run("NewtonFool", meter, x, labels, max_iter=queries // 2)
 
 
 @peer("art:apgd", "l1 l2 linf", at_radius=True)

@@ -180,6 +180,18 @@ def test_no_rows_at_all_are_an_incomplete_summary_without_a_number() -> None:
     assert (summary.complete, summary.headline.robust.n, kinds(summary)) == (False, 0, ["incomplete"])
 
 
+def test_one_attack_that_fails_beside_noise_is_not_said_to_prove_a_masked_gradient() -> None:
+    def why(*names: str) -> str:
+        rows = [*clean(n=400), *(row for name in names for row in cell(name, 0.1, {1, 2}, n=400, backwards=40))]
+        rows += cell("noise", 0.1, {1, 3}, n=400, role="noise")
+        roles = {"noise": "noise", **dict.fromkeys(names, "attack")}
+        (doubt,) = [f for f in summarise(to_table(rows), plan(roles, samples=400)).doubts if f.kind == "masking"]
+        return doubt.why
+
+    assert "deepfool itself fails on this model, or the gradient is masked" in why("deepfool")
+    assert "itself fails" not in why("deepfool", "pgd")
+
+
 def test_noise_that_finds_what_gradients_miss_is_doubted() -> None:
     def measured(noise: set[int], backwards: int) -> list[str]:
         rows = [*clean(n=400), *cell("pgd", 0.1, {1, 2}, n=400, backwards=backwards)]

@@ -109,13 +109,25 @@ def _noise(cube: Cube, eps: float) -> Iterator[Finding]:
     found = cube.broken_by(noises, eps) & ~cube.broken_by(gradient, eps) & cube.whole
     if not found.any():
         return
+    alone = len(gradient) == 1  # one attack's own failure looks the same
+    masked = "the gradient is masked (saturated, rounded, random, or not that of the model)"
+    cause = (
+        f"{gradient[0]} itself fails on this model, or {masked}: one attack alone cannot tell which"
+        if alone
+        else masked
+    )
     yield Finding(
         "masking",
         f"Random noise fools {counted(int(found.sum()), 'sample')} that no gradient attack fooled "
         f"({several(gradient)}).",
-        "An attack that follows the gradient should find whatever blind noise finds. Where it does not, the gradient "
-        "is masked (saturated, rounded, random, or not that of the model), and the robust accuracy is too high.",
-        "Add attacks that need no gradient, draw the model's randomness more often, check that outputs are logits.",
+        f"An attack that follows the gradient should find whatever blind noise finds. Where it does not, {cause}, "
+        "and the robust accuracy is too high.",
+        (
+            "Run another attack that follows the gradient beside it (pgd, apgd), and one that needs none; "
+            if alone
+            else "Add attacks that need no gradient, "
+        )
+        + "draw the model's randomness more often, check that outputs are logits.",
     )
 
 

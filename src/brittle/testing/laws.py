@@ -20,6 +20,7 @@ from ..core.streams import Streams
 from ..core.trial import Trial, attempt
 from ..core.victim import Victim
 from .findings import Broken
+from .references import reach
 from .victims import LinearVictim, inputs, linear, network
 
 SHAPES = ((5,), (3, 4), (2, 5, 6))
@@ -226,6 +227,30 @@ def _smallest(case: Case) -> None:
                     bool((ratio <= case.ratio).all()),
                     f"size / optimum is {float(ratio.max()):.4f}, above {case.ratio:g}: {where}",
                 )
+
+
+@_law(
+    "finds the smallest perturbation where features stand at their limits (attacks with gradients that minimise, linf and l2)"
+)
+def _at_the_limits(case: Case) -> None:
+    norm = case.threat.name
+    if not case.attack.minimises or case.attack.access is not Access.GRADIENT or norm not in ("linf", "l2"):
+        return
+    for shape in ((3, 4), (2, 5, 6)):
+        model = linear(shape, 2, bounds=(0.0, 1.0))
+        x = inputs(shape, bounds=(-1.0, 2.0)).clamp(0, 1)  # two thirds of the features at a limit
+        goal = untargeted(model.victim, x)
+        rise = (model.weight[1 - goal.labels] - model.weight[goal.labels]).double().numpy()
+        gaps = (-goal.margin(model.victim(x))).double().tolist()
+        flat = x.flatten(1).double().numpy()
+        least = [reach(w, gap, -at, 1 - at, norm) for w, gap, at in zip(rise, gaps, flat, strict=True)]
+        optimum = torch.tensor(least, dtype=torch.float64)
+        trial = propose_and_judge(replace(case, threat=case.threat.with_eps(math.inf)), model.victim, x, goal)
+        lost = optimum.isfinite() & ~trial.verdict.success
+        where = f"linear victims {shape} on inputs at their limits"
+        need(not bool(lost.any()), f"{int(lost.sum())} of {len(x)} {where} are not won, which the box allows")
+        worst = float((trial.verdict.size / optimum)[trial.verdict.success].max())
+        need(worst <= case.ratio, f"size / optimum is {worst:.4f}, above {case.ratio:g}: {where}")
 
 
 def _inside(case: Case, victim: Victim, x: Tensor, threat: Threat, where: str) -> None:

@@ -64,6 +64,32 @@ def steepest(point: Vector, grad: Vector, step: float, low: Vector, high: Vector
     return max(math.fsum(gain[list(rows)]) for rows in _subsets(len(point), math.ceil(step)))
 
 
+def reach(slope: Vector, gap: float, low: Vector, high: Vector, norm: str) -> float:
+    """The least size of d with <slope, d> >= gap and low <= d <= high, where low <= 0 <= high; infinite where the box does not hold one.
+
+    By bisection of the one number that says how far each feature goes: t in Linf, t * |slope| in L2; in L1 the steepest feature first.
+    """
+    steep, room = np.abs(slope), np.where(slope > 0, high, -low)
+    if math.fsum(steep * room) < gap:
+        return math.inf
+    if norm == "l1":
+        order = np.argsort(-steep, kind="stable")
+        before = np.concatenate([[0.0], np.cumsum((steep * room)[order])])[:-1]
+        return math.fsum(np.clip((gap - before) / np.maximum(steep[order], 1e-300), 0, room[order]))
+    rate = {"linf": np.ones_like(steep), "l2": steep}.get(norm)
+    if rate is None:
+        raise unknown("norm", norm, ["linf", "l2", "l1"])
+
+    def missing(t: float) -> float:
+        return math.fsum(steep * np.minimum(t * rate, room)) - gap
+
+    above = 1.0
+    while missing(above) < 0 and above < 1e300:
+        above *= 2
+    t = float(optimize.bisect(missing, 0.0, above, xtol=1e-300, rtol=1e-15, maxiter=2000))
+    return size(np.minimum(t * rate, room), norm)
+
+
 def uniform(seed: int, sample: int, draw: int, count: int) -> list[float]:
     """The numbers of one sample in (0, 1), by Python's whole numbers: the reference for `kernels.sampling`."""
     golden = 0x9E3779B97F4A7C15

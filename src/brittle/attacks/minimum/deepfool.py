@@ -21,8 +21,9 @@ class DeepFool:
 
     Moosavi-Dezfooli et al., CVPR 2016, arXiv:1511.04599, algorithm 2; section 3.3 for norms other than l2. Norms: linf, l2, l1.
 
-    Deviations: points are clipped to the input box (the paper has none); a sample that is won leaves; `search` forwards at the end pull
-    it back onto the boundary, where the paper keeps the overshoot.
+    Deviations: points are clipped to the input box (the paper has none), and where clipping takes away more than the overshoot adds the
+    step goes further (`crossing`), because it would never cross; a sample that is won leaves; `search` forwards at the end pull it back
+    onto the boundary, where the paper keeps the overshoot.
     Cost: at most 2 forwards and `candidates` backwards a step, 1 forward before and `search` after.
     """
 

@@ -11,9 +11,8 @@ from torch import Tensor
 from ...core.access import Access
 from ...core.norms import L0, L1, L2
 from ...core.problem import Problem
-from ...kernels.shapes import wide
 from ..parts.hunt import finite
-from ..parts.linearise import inner, nearest_plane
+from ..parts.linearise import crossing, inner, nearest_plane
 from ..parts.options import at_least
 from ..parts.query import query
 from ..parts.walk import Walk
@@ -29,8 +28,8 @@ class SparseFool:
     `reach` (the paper's lambda) times as far away as the boundary; algorithm 1, which moves one feature after the other to the end of its
     room, is the smallest move onto a plane in L1 (`kernels/planes.py`).
 
-    Deviations: the inner DeepFool stays in the box; `search` forwards at the end make what won smaller, in L0 by bisecting how many of the
-    most useful features it takes: with a long reach they are more than that.
+    Deviations: the inner DeepFool stays in the box, with the step of `deepfool`; `search` forwards at the end make what won smaller, in L0
+    by bisecting how many of the most useful features it takes: with a long reach they are more than that.
     Cost: at most `inner` times 2 forwards and 1 + `candidates` backwards a step and 1 forward, and 1 + `search` forwards. Norms: l1, l0.
     """
 
@@ -78,11 +77,8 @@ class SparseFool:
         for _ in range(self.inner):
             region, here = problem.ball("sparsefool"), there[rows]
             seen, value, slope = nearest_plane(problem, here, L2, self.candidates)
-            slope = finite(slope, region.free)
-            gap = (seen.abs().amax(1) * 1e-6 - value).clamp_min_(0) * (1 + OVERSHOOT)
-            length = L2.size(slope).clamp_min_(1e-30)
-            step = (gap / length).clamp_max_(L2.size((region.upper - region.lower).expand_as(here))) / length
-            here = torch.clamp(here + slope * wide(step, here), region.lower, region.upper)
+            euclidean = region.only((region.lower < region.upper).expand_as(here), L2)
+            here = crossing(euclidean, here, seen, value, finite(slope, region.free), OVERSHOOT)
             answer = query(problem, here, "margin")
             there[rows], normal[rows] = here, finite(answer.grad, region.free)
             stay = (~(answer.margin > 0)).nonzero().squeeze(1)

@@ -11,7 +11,7 @@ from ...core.incumbent import Incumbent
 from ...core.norms import NORMS
 from ...core.problem import NormBall, Problem
 from ...kernels.shapes import wide
-from .linearise import crossing, nearest_plane
+from .linearise import move_onto, nearest_plane
 from .shrink import shrunk
 
 
@@ -20,7 +20,7 @@ class Hunt:
     """A search for the smallest perturbation of the B' samples of a batch that are not won untouched: `rows` of it, `problem` and `region`.
 
     slope (B',): of the margin at x, in the dual norm (of L1 in L0): with it, -clean / slope is how far away a linear victim would be lost.
-    beyond (B', *S): there, the nearest point where the margin, taken as linear, is won; in L0 by as few features as that takes.
+    beyond (B', *S): the nearest point of the box where the margin, taken as linear, is won; in L0 by as few features as that takes.
     best, margin (B',): the smallest winning point asked about, and the goal's margin there; before one is found x and `clean`.
     """
 
@@ -53,7 +53,9 @@ class Hunt:
         if not len(rows):
             beyond = region.origin
         elif region.norm is norm:
-            beyond = crossing(region, region.origin, outputs[rows], value[rows], normal, 0.0)
+            gap = (outputs[rows].abs().amax(1).mul_(1e-6) - value[rows]).clamp_min_(0)
+            beyond = region.origin + move_onto(region, region.origin, normal, gap)
+            torch.clamp(beyond, region.lower, region.upper, out=beyond)
         else:
             span = (region.upper - region.lower).amax()
             beyond = region.ascend(region.origin, normal, (value[rows].abs() / (slope * span).clamp_min(1e-30)).ceil())
