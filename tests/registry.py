@@ -52,7 +52,7 @@ OPTIONS: dict[str, dict[str, Any]] = {  # where six steps, or the defaults, are 
     "tangent": {"queries": 1200},
     "pointwise": {"queries": 300},
     "fmn": {"steps": 60},
-    "newtonfool": {"steps": 60},
+    "newtonfool": {"steps": 100},
     "trust_region": {"steps": 30},
     "sparsefool": {"steps": 5, "inner": 5},
     "cw_l0": {"rounds": 4, "steps": 15, "weights": 2},

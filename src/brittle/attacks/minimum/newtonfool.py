@@ -29,8 +29,7 @@ class NewtonFool:
     Deviations: a sample that is won leaves, where the paper takes all steps; `search` forwards then pull it back onto the boundary. g /
     ||g|| and (p - 1/C) / ||g|| are found from the log-odds of p, whose gradient has the same direction and does not vanish where p rounds
     to one. An image darker than a tenth of the box's diameter counts as that bright. With a target, the target's probability is raised
-    towards 1/2; with a confidence, a probability goes to zero or one. Points are clipped to the box, and features that stand at a limit
-    and would leave it take no part in g: clipping would take their part of every step, and the attack stand still before the boundary.
+    towards 1/2; with a confidence, a probability goes to zero or one. Points are clipped to the box.
     Cost: at most 1 forward and 1 backward a step, and 2 + `search` forwards. Norm: l2.
     """
 
@@ -62,8 +61,6 @@ class NewtonFool:
             stay = walk.leave(walk.point, goal.margin(seen))
             most, region, seen = most[stay], walk.region, seen[stay]
             grad = finite(grad[stay], region.free)
-            stuck = torch.where(grad > 0, walk.point >= region.upper, walk.point <= region.lower)
-            grad.masked_fill_(stuck, 0)
             length = norm.size(grad).clamp_min_(torch.finfo(grad.dtype).tiny)
             step = torch.minimum(most, _newton(seen, walk.problem.classes) / length)
             walk.point = walk.point.addcmul(grad, wide(step / length, grad))
