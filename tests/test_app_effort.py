@@ -96,10 +96,13 @@ def test_batches_and_shards_change_no_row(digits) -> None:
 @pytest.mark.slow
 def test_the_same_call_again_runs_nothing_and_more_effort_goes_on(digits, tmp_path: Path) -> None:
     module, x, labels = digits
+    calls = []
+    listening = module.register_forward_hook(
+        lambda *_: calls.append(1)
+    )  # first of all: a hook may change what a model says
     first = brittle.evaluate(module, (x, labels), brittle.linf(EPS), grid=[EPS], out=tmp_path, effort="quick")
     files = {path.name for path in (tmp_path / "units").iterdir()}
-    calls = []
-    listening = module.register_forward_hook(lambda *_: calls.append(1))
+    calls.clear()
     again = brittle.evaluate(module, (x, labels), brittle.linf(EPS), grid=[EPS], out=tmp_path, effort="quick")
     listening.remove()
     assert len(calls) == 2  # whether the model works at all, before and in the run
