@@ -110,8 +110,9 @@ def test_it_survives_a_file(tmp_path: Path) -> None:
     assert Patch.read(tmp_path / "patch.safetensors") == made
     assert brittle.parse_attack(f"stick:path={tmp_path / 'patch.safetensors'}") == made
     brittle.Replay.of(torch.zeros(3, 4)).save(tmp_path / "delta.safetensors")
-    for name in ("delta.safetensors", "none.safetensors"):
-        with pytest.raises(InputError, match="is not a saved patch"):
+    said = {"delta.safetensors": "is not a saved patch", "none.safetensors": "does not exist; give a patch"}
+    for name, sentence in said.items():
+        with pytest.raises(InputError, match=sentence):
             Patch.read(tmp_path / name)
 
 

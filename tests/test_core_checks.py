@@ -159,7 +159,7 @@ def test_a_model_put_back_into_training_mode_is_refused_too() -> None:
         (lambda: brittle.Noise(kind="pink"), "kind='pink' is not one of uniform, gaussian"),
         (lambda: brittle.Mask.of(np.array([0.5])), "a mask holds True or False"),
         (lambda: brittle.Mask.of(np.zeros(3)), "the mask allows no feature to change"),
-        (lambda: brittle.Mask.read("nowhere.npy"), "the mask nowhere.npy cannot be read"),
+        (lambda: brittle.Mask.read("nowhere.npy"), "nowhere.npy does not exist; give a mask"),
     ],
 )
 def test_a_value_that_makes_no_sense_is_refused_when_it_is_made(make: Any, sentence: str) -> None:
