@@ -66,11 +66,12 @@ class Outcome:
         return float((self.clean_correct & ~self.success).double().mean())
 
     def save(self, path: str | Path) -> Path:
-        """Write every field of the samples as a tensor of that name into a .safetensors file, which `safetensors.torch.load_file` reads."""
+        """Write every field as a tensor of that name into a .safetensors file, which `safetensors.torch.load_file` reads."""
         path = Path(path)
         if path.suffix != ".safetensors":
             raise InputError(f"{str(path)!r} does not end in .safetensors, the format it is saved in; add the ending")
         tensors = {name: getattr(self, name).detach().cpu().contiguous() for name in _OF_SAMPLES}
+        tensors["random"] = torch.tensor(self.random)
         make_folder(path.parent)
         write_whole(path, to_safetensors(tensors))
         return path
@@ -148,8 +149,9 @@ def attack(
     ids, size = ids.cpu().long(), batch_size or max(len(x), 1)
     with victim.undisturbed(seed), progress_bar(progress) as advance:
         few, parts = slice(FEW), list[Outcome]()
-        first = victim if context is None else victim.beside(context.select(few))
-        random = answers_at_random(first, victim.clamp(x[few].to(victim.device)))
+        first, begin = victim if context is None else victim.beside(context.select(few)), x[few].to(victim.device)
+        with explained(first, begin):
+            random = answers_at_random(first, victim.clamp(begin))
         advance(0, len(x), "attack")
         for start in range(0, max(len(x), 1), size):
             rows = slice(start, start + size)
