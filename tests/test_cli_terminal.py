@@ -72,3 +72,21 @@ brittle.__main__.main()
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (130, b"")
+
+
+def test_a_fault_of_our_own_is_a_sentence_and_a_warning_has_no_line_of_code():
+    code = (
+        "import importlib, warnings\nmain = importlib.import_module('brittle.cli.main')\n"
+        "def faulty():\n    warnings.warn('mind the gap\\x1b[1m')\n    raise KeyError('gone')\n"
+        "main.app.command('faulty')(faulty)\n"
+        "import sys; sys.argv = ['brittle', 'faulty']\n"
+        "main.main()\n"
+    )
+    for trace, shown in (("", False), ("1", True)):
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, "BRITTLE_TRACEBACK": trace}
+        )
+        assert done.returncode == 1
+        assert "brittle: mind the gap\\x1b[1m\n" in done.stderr
+        assert ("Traceback" in done.stderr) == shown
+        assert ("a fault of brittle itself (KeyError: 'gone'); BRITTLE_TRACEBACK=1" in done.stderr) != shown

@@ -5,14 +5,16 @@ from __future__ import annotations
 import errno
 import os
 import sys
+import warnings
 from collections.abc import Callable
+from functools import partial
 from io import TextIOWrapper
 from typing import Annotated, Any, NoReturn
 
 import typer
 
 from .. import __version__
-from ..errors import InputError
+from ..errors import InputError, printable
 from ..outside import reason
 from . import (
     attack,
@@ -33,6 +35,8 @@ from . import (
     universal,
 )
 from .exits import TABLE, Exit
+
+TRACE = "BRITTLE_TRACEBACK"  # set where a developer wants to see where something went wrong
 
 GROUPS: dict[str, dict[str, Callable[..., Any]]] = {  # by what a user wants to do, in the order of the first hour
     "Begin": {"demo": demo.demo, "show": show.show, "list": listing.list_, "train": train.train},
@@ -80,6 +84,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal without the character still shows which it is
+    warnings.showwarning = partial(_warned, warnings.showwarning)
     try:
         app(prog_name="brittle")
     except InputError as error:
@@ -87,11 +92,27 @@ def main() -> None:
         raise SystemExit(Exit.WRONG_INPUT) from None
     except OSError as error:
         _unwritten(error)
+    except Exception as error:
+        if os.environ.get(TRACE):
+            raise
+        print(
+            f"brittle: a fault of brittle itself ({reason(error)}); {TRACE}=1 in the environment shows where",
+            file=sys.stderr,
+        )
+        raise SystemExit(Exit.TROUBLE) from None
     finally:
         try:
             sys.stdout.flush()
         except OSError as error:
             _unwritten(error)
+
+
+def _warned(otherwise: Callable[..., None], message: Warning | str, category: type[Warning], *where: Any) -> None:
+    """Our own warnings are for people: the sentence alone. Those of libraries stay as they are."""
+    if category is UserWarning:
+        print(f"brittle: {printable(str(message))}", file=sys.stderr)
+    else:
+        otherwise(message, category, *where)
 
 
 def _unwritten(error: OSError) -> NoReturn:
