@@ -56,7 +56,7 @@ GROUPS: dict[str, dict[str, Callable[..., Any]]] = {  # by what a user wants to 
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    help="Measure how brittle a machine-learning model is, find out why, and harden it.",
+    help="Measure how brittle a machine-learning model is, and find out why.",
     epilog=f"Exit codes: {TABLE}.",
 )
 for group, commands in GROUPS.items():
