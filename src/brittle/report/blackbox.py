@@ -188,11 +188,17 @@ def _plot(study: Study) -> Plot:
         )
     }
     radii = tuple(words.radius(eps, study.threat, study.bounds) for eps in study.grid)
-    return Plot(panels, radii, study.eps, f"{study.threat} radius")
+    title = f"Target: {_short(study.target)}. Surrogate: {_short(study.surrogate)}."
+    return Plot(panels, radii, study.eps, f"{study.threat} radius", title)
 
 
 def _points(study: Study, curve: Curve) -> list[tuple[float, Share]]:
     return list(zip(study.grid, curve.shares, strict=True))
+
+
+def _short(name: str, most: int = 36) -> str:
+    """A network's name, its end alone where it is long."""
+    return name if len(name) <= most else f"…{name[1 - most :]}"
 
 
 def _named(steps: int) -> str:

@@ -22,6 +22,9 @@ DAY = {  # the page's colours by day, for a picture that cannot follow the reade
 }  # fmt: skip
 
 
+NOTE = "Share of the samples that the target gets right. T: steps of I-FGSM. Bands: 95 % intervals. Dotted: the radius asked about."
+
+
 @dataclass(frozen=True)
 class Line:
     """Shares against radii, from 0 on. `place` chooses colour and marker; None is noise."""
@@ -33,12 +36,13 @@ class Line:
 
 @dataclass(frozen=True)
 class Plot:
-    """Lines by the title of their panel, the names of their radii but 0, the radius in question, and what the axis is."""
+    """Lines by the title of their panel, the names of their radii but 0, the radius in question, what the axis is, and what all shows."""
 
     panels: Mapping[str, Sequence[Line]]
     radii: tuple[str, ...]
     eps: float
     axis: str
+    title: str
 
 
 def svg(plot: Plot) -> str:
@@ -60,11 +64,16 @@ def picture(plot: Plot) -> bytes:
                 "ytick.labelcolor": DAY[MUTED],
             }
         )
-        _draw(plot, DAY, WIDE).savefig(stream, format="png", dpi=190, facecolor=DAY[PAPER])
+        drawn = _draw(plot, DAY, WIDE, {"bottom": 0.19, "top": 0.8})
+        drawn.set_figheight(1.2 * drawn.get_figheight())
+        drawn.text(0.01, 0.93, plot.title, fontweight="bold")
+        drawn.text(0.01, 0.03, NOTE, color=DAY[MUTED], fontsize="small")
+        drawn.savefig(stream, format="png", dpi=190, facecolor=DAY[PAPER])
     return stream.getvalue()
 
 
-def _draw(plot: Plot, palette: Mapping[str, str], form: Format) -> Figure:
+def _draw(plot: Plot, palette: Mapping[str, str], form: Format, edges: Mapping[str, float] | None = None) -> Figure:
+    """edges: where the panels end above and below, as shares of the height, where more is to be written there."""
     wide = form is WIDE
     drawn = figure(form.width, 360 if wide else 290 * len(plot.panels))
     rows, columns = (1, len(plot.panels)) if wide else (len(plot.panels), 1)
@@ -73,7 +82,7 @@ def _draw(plot: Plot, palette: Mapping[str, str], form: Format) -> Figure:
         if wide
         else {"left": 0.14, "right": 0.82, "bottom": 0.08, "top": 0.95, "hspace": 0.4}
     )
-    axes_of = drawn.subplots(rows, columns, squeeze=False, gridspec_kw=room).ravel()
+    axes_of = drawn.subplots(rows, columns, squeeze=False, gridspec_kw={**room, **(edges or {})}).ravel()
     for axes, (title, lines) in zip(axes_of, plot.panels.items(), strict=True):
         axes.set_title(title, loc="left", fontsize="medium", color=palette.get(INK, INK), pad=10)
         _panel(axes, lines, plot, palette, form)
@@ -101,7 +110,7 @@ def _panel(axes: Axes, lines: Sequence[Line], plot: Plot, palette: Mapping[str, 
     axes.axvline(plot.eps, color=tone(INK), linewidth=0.9, linestyle=(0, (1, 2)), zorder=2)
     axes.set(xlim=(0, last), ylim=(0, 100))
     axes.set_yticks(range(0, 101, 20), [f"{tick} %" for tick in range(0, 101, 20)])
-    kept = _apart(places, 0.15 * last, plot.eps)
+    kept = _apart(places, 0.2 * last, plot.eps)
     axes.set_xticks([places[i] for i in kept], [("0", *plot.radii)[i] for i in kept])
     axes.set_xlabel(plot.axis)
     axes.grid(axis="y", color=tone(RULE), linewidth=0.6)

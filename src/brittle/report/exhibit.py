@@ -25,6 +25,7 @@ from .words import confidence
 Bytes = NDArray[np.uint8]
 BARS = 5  # classes shown below a picture
 SMALLEST = 160  # pixels a side below which a picture is enlarged for the page, without smoothing
+COLOURS = "Bars: the classes that the network finds likeliest. Orange: those that the experiment is about."
 NARROW = 26  # letters of a class name in the figure
 INK, MUTED, PAPER, BLUE, ORANGE = "#1d1c1a", "#62605b", "#fdfcfa", "#0067a3", "#c04a00"  # those of the page, by day
 
@@ -123,6 +124,10 @@ def drawn(exhibit: Exhibit) -> bytes:
             below.axis("off")
             if column < len(part.panels):
                 _draw(part.panels[column], top, below)
+    network = dict(exhibit.facts).get("network", "")
+    figure.suptitle(f"{exhibit.title}: {network}" if network else exhibit.title, fontsize=11, color=INK)
+    if any(panel.likely for part in parts for panel in part.panels):
+        figure.supxlabel(COLOURS, fontsize=7, color=MUTED)
     stream = io.BytesIO()
     figure.savefig(stream, format="png")
     return stream.getvalue()
