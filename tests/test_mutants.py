@@ -53,16 +53,22 @@ MUTANTS = {
         "kernels/projections.py", "gain = inside * (2 * delta - inside)", "gain = delta.square()", PROJECTIONS
     ),
     "clamp forgets the upper bound": Mutant(
-        "threats/ball.py", "return torch.clamp(point, low, high)", "return torch.clamp_min(point, low)", BALL
+        "threats/region.py", "return torch.clamp(point, low, high)", "return torch.clamp_min(point, low)", BALL
     ),
     "the radius is not checked": Mutant(
-        "threats/ball.py", "return inside & (self.size(point) <=", "return inside | (self.size(point) <", BALL
+        "threats/region.py",
+        "return inside & (self._measured(point, self._surely) <=",
+        "return inside | (self._measured(point, self._surely) <",
+        BALL,
     ),
     "the mask is ignored": Mutant(
         "threats/ball.py", "    if mask is None:\n        return low, high", "    return low, high", BALL
     ),
     "a meaningless eps is accepted": Mutant(
-        "threats/ball.py", "if most * (1 + 1e-6) < self.eps < math.inf:", "if False:", ("test_core_checks.py", "eps")
+        "threats/ball.py",
+        "if most * (1 + 1e-6) < self.eps < math.inf and len(x):",
+        "if False:",
+        ("test_core_checks.py", "eps"),
     ),
     "linf steps twice as far": Mutant(
         "kernels/ascent.py", "grad.sign(), wide(step, point)", "grad.sign(), wide(2 * step, point)", ASCENT
@@ -92,7 +98,7 @@ MUTANTS = {
         "core/losses.py", "slope.sum(1, keepdim=True).neg_()", "slope.sum(1, keepdim=True)", (LOSSES, "slope")
     ),
     "the step in place forgets the upper limit": Mutant(
-        "threats/ball.py", "low, high, out=point)\n\n    def random", "low, out=point)\n\n    def random", BALL
+        "threats/region.py", "low, high, out=point)\n\n    def random", "low, out=point)\n\n    def random", BALL
     ),
     "the confidence is ignored": Mutant(
         "core/goal.py", "if self.confidence is None:", "if True:", (LOSSES, "confidence")
@@ -142,8 +148,8 @@ MUTANTS = {
     ),
     "wrong samples are attacked": Mutant(
         "tasks/classification.py",
-        "rows, others = correct.nonzero()",
-        "rows, others = torch.ones_like(correct).nonzero()",
+        "rows, others = begun.correct.nonzero()",
+        "rows, others = torch.ones_like(begun.correct).nonzero()",
         ("test_core_task.py", "untouched"),
     ),
 }
