@@ -174,7 +174,7 @@ def test_an_exhibit_without_pictures_and_one_with_long_names_are_drawn(tmp_path)
 
 def test_a_folder_that_cannot_be_made_gets_a_sentence(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="give a folder of yours with --out"):
+    with pytest.raises(InputError, match="give a place that is yours, with no file of that name"):
         write_exhibit(exhibit_of(), tmp_path / "file")
 
 
@@ -279,15 +279,15 @@ def test_names_given_in_a_file_go_before_the_victims_own(tmp_path):
     [
         (("pandas",), "unknown experiment 'pandas'; did you mean panda"),
         (("panda", *DARKER), "the photograph panda.png is in no folder photos of $BRITTLE_DATA; give one of your own"),
-        (("panda", *DARKER, "--picture", "none.png"), "none.png is no file; give a picture"),
+        (("panda", *DARKER, "--picture", "none.png"), "none.png does not exist; give a picture"),
         (("panda", *DARKER, "--picture", "shown_nets.py"), "cannot be read as an image"),
         (("noise", *DARKER, "--target", "drak"), "unknown class 'drak'; did you mean dark"),
-        (("noise", *DARKER, "--classes", "none.txt"), "the class names cannot be read from none.txt"),
+        (("noise", *DARKER, "--classes", "none.txt"), "none.txt does not exist; give a text file with a name a line"),
         (("noise", *DARKER, "--classes", "three.txt"), "darker has 2 outputs and 3 class names"),
         (("noise", "--victim", "py:shown_nets:nameless"), "takes is not known; give one that it takes with --picture"),
         (("noise", *DARKER, "--mask", "none.png"), "--mask is for stop-sign; leave it away"),
         (("noise", *DARKER, "--also", DARKER[1]), "--also is for "),
-        (("stop-sign", *DARKER, "--mask", "none.png"), "the mask none.png cannot be read"),
+        (("stop-sign", *DARKER, "--mask", "none.png"), "none.png does not exist; give a mask"),
         (
             ("panda", "--victim", "py:shown_nets:nameless", "--picture", "p.png"),
             "takes no picture of shape (3, 4, 5) (mat1",
@@ -313,7 +313,7 @@ def test_a_picture_of_ones_own_is_attacked_as_what_it_is(tmp_path):
     Image.new("RGB", (50, 60), (110, 110, 110)).save(tmp_path / "mine.png")
     args = ("--threat", "linf:20/255", "--attack", "fgsm", "--out", "made")
     said = brittle(tmp_path, "attack", DARKER[1], "images:mine.png?label=dark", *args)
-    assert "1 of 1 that were right are fooled, 1 of these still after rounding" in said
+    assert "1 of 1 that were right are fooled, 1 of these still, inside the threat, after rounding" in said
     with (tmp_path / "made" / "examples.csv").open() as lines:
         (row,) = csv.DictReader(lines)
     assert (row["label"], row["before"], row["after"]) == ("dark", "dark", "light")
