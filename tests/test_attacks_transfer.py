@@ -271,7 +271,7 @@ def test_pictures_are_read_from_a_file_to_the_last_level(tmp_path: Path) -> None
     np.save(tmp_path / "some.npy", levels.numpy())
     attack: Any = brittle.parse_attack(f"mifgsm+admix:path={tmp_path / 'some.npy'}")
     assert torch.allclose(attack.directions[0].pictures.tensor(levels), levels, atol=0.5)
-    with pytest.raises(brittle.InputError, match="holds no pictures"):
+    with pytest.raises(brittle.InputError, match="does not exist; give a NumPy file of pictures"):
         Pictures.read(tmp_path / "none.npy")
 
 

@@ -106,7 +106,7 @@ def test_replay_is_the_perturbation_and_survives_a_file(tmp_path: Path) -> None:
     trial = _run(attack, 0.1)
     assert torch.allclose(trial.x_adv, (X + delta.double().clamp(-0.1, 0.1)).clamp(0, 1), atol=1e-7)
     assert not (trial.forwards + trial.backwards).any()
-    with pytest.raises(brittle.InputError, match="saved perturbation"):
+    with pytest.raises(brittle.InputError, match="does not exist; give a perturbation that Replay.save wrote"):
         brittle.parse_attack("replay:path=nowhere.safetensors")
     with pytest.raises(brittle.InputError, match="shape"):
         _run(Replay.of(torch.zeros(4)), 0.1)
