@@ -34,7 +34,7 @@ from brittle.core.trial import Trial, attempt
 from brittle.core.victim import Victim, as_victim
 from brittle.data import open_data
 from brittle.diagnosis.blocked import blocked
-from brittle.diagnosis.remedy import mend, try_remedies
+from brittle.diagnosis.remedy import STEPS, mend, try_remedies
 from brittle.errors import InputError
 from brittle.findings import Finding
 from brittle.runs.values import decode, encode
@@ -562,9 +562,21 @@ def _mended(victim: Victim, *kinds: str) -> tuple[Remedy, ...]:
 @pytest.mark.parametrize("name", FOUND)
 def test_findings_lead_to_the_remedies_that_help(name: str) -> None:
     kinds, remedies = FOUND[name]
-    found = tuple(type(remedy) for remedy in _mended(liar(name), *kinds))
-    # the liar is trained here, and processors round differently: on some, rescaled logits win it two samples more
-    assert found == remedies or (name == "signs" and found == (*remedies, Rescale))
+    victim = liar(name)
+    kept = _mended(victim, *kinds)
+    assert tuple(type(remedy) for remedy in kept[: len(remedies)]) == remedies
+    if len(kept) > len(
+        remedies
+    ):  # the liar is trained here, and processors round differently: more is kept where it is shown to help
+        assert _won(victim, kept) >= _won(victim, kept[: len(remedies)]) + 2
+
+
+def _won(victim: Victim, remedies: tuple[Remedy, ...]) -> int:
+    """Of the samples that the victim gets right, those that a short PGD wins through the remedies."""
+    x, labels = (part[:32] for part in digits())
+    right = victim(x).argmax(1) == labels
+    attack = Through(brittle.pgd(STEPS), remedies)
+    return int(brittle.attack(attack, victim, x[right], labels[right], brittle.linf(EPS)).success.sum())
 
 
 def test_a_remedy_that_helps_nothing_is_not_kept() -> None:
